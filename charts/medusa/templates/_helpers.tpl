@@ -1,0 +1,54 @@
+{{/* Labels of every object. Call with (dict "root" $ "component" "backend"). */}}
+{{- define "medusa.labels" -}}
+{{ include "medusa.podLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+urumi.dev/owner: {{ .root.Values.store.owner | quote }}
+{{- end }}
+
+{{/* Labels of pods: nothing that changes when a merchant takes over a waiting store or the chart gets a new version, since that
+would restart them. */}}
+{{- define "medusa.podLabels" -}}
+{{ include "medusa.selector" . }}
+app.kubernetes.io/part-of: urumi
+urumi.dev/store: {{ .root.Values.store.id | quote }}
+{{- end }}
+
+{{- define "medusa.selector" -}}
+app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* What all pods share. Call with (dict "root" $ "uid" 1000). */}}
+{{- define "medusa.pod" -}}
+serviceAccountName: store
+automountServiceAccountToken: false
+enableServiceLinks: false
+terminationGracePeriodSeconds: 10
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ .uid }}
+  runAsGroup: {{ .uid }}
+  fsGroup: {{ .uid }}
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* What all containers share. Call with (dict "root" $ "part" "backend"). */}}
+{{- define "medusa.container" -}}
+{{- $image := index .root.Values.images .part -}}
+image: {{ printf "%s:%s" $image.repository $image.tag | quote }}
+imagePullPolicy: {{ $image.pullPolicy }}
+resources: {{- index .root.Values.resources .part | toYaml | nindent 2 }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* A value of the store's Secret. Call with (dict "root" $ "key" "jwt-secret"). */}}
+{{- define "medusa.secret" -}}
+secretKeyRef: {name: {{ .root.Values.secretName }}, key: {{ .key }}}
+{{- end }}

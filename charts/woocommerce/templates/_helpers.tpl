@@ -1,0 +1,59 @@
+{{/* Labels of every object. Call with (dict "root" $ "component" "web"). */}}
+{{- define "woocommerce.labels" -}}
+{{ include "woocommerce.podLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+urumi.dev/owner: {{ .root.Values.store.owner | quote }}
+{{- end }}
+
+{{/* Labels of pods: nothing that changes when a merchant takes over a waiting store or the chart gets a new version, since that
+would restart them. */}}
+{{- define "woocommerce.podLabels" -}}
+{{ include "woocommerce.selector" . }}
+app.kubernetes.io/part-of: urumi
+urumi.dev/store: {{ .root.Values.store.id | quote }}
+{{- end }}
+
+{{- define "woocommerce.selector" -}}
+app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* What all pods share. Call with (dict "root" $ "uid" 33). */}}
+{{- define "woocommerce.pod" -}}
+serviceAccountName: store
+automountServiceAccountToken: false
+enableServiceLinks: false
+terminationGracePeriodSeconds: 10
+# The first packets of a new pod may be lost while its policies are put in place; the resolver would wait 5 s to ask again.
+dnsConfig:
+  options:
+    - {name: timeout, value: "1"}
+    - {name: attempts, value: "5"}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ .uid }}
+  runAsGroup: {{ .uid }}
+  fsGroup: {{ .uid }}
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* What all containers share. Call with (dict "root" $ "part" "web"), and "resources" where they are not the part's. */}}
+{{- define "woocommerce.container" -}}
+{{- $image := index .root.Values.images .part -}}
+image: {{ printf "%s:%s" $image.repository $image.tag | quote }}
+imagePullPolicy: {{ $image.pullPolicy }}
+resources: {{- index .root.Values.resources (.resources | default .part) | toYaml | nindent 2 }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* A value of the store's Secret. Call with (dict "root" $ "key" "auth-key"). */}}
+{{- define "woocommerce.secret" -}}
+secretKeyRef: {name: {{ .root.Values.secretName }}, key: {{ .key }}}
+{{- end }}

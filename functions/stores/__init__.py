@@ -1,0 +1,1 @@
+"""Urumi's domain. Start reading in lifecycle.py."""

@@ -1,0 +1,534 @@
+"""Kubernetes, by its own package: server-side apply under one field manager, one LIST per kind, no waiting.
+
+What has been done for a store is noted on its namespace (annotations `urumi.dev/…`), after it was done: a kill between
+the deed and the note repeats the deed, and every deed can be repeated.
+"""
+
+import base64
+import http.client
+import json
+import socket
+import ssl
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+import urllib3
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import load_incluster_config, load_kube_config
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import DynamicApiError
+from kubernetes.utils.quantity import parse_quantity
+
+from stores import diagnosis, engines, helm
+from stores.errors import ClusterError
+from stores.events import STORE_LABEL
+from stores.model import Engine, Namespace, Observation, Problem, Release, Store
+from stores.settings import Settings, settings
+
+MANAGER = "urumi"
+PLATFORM_LABEL = "urumi.dev/platform"
+OWNER_LABEL = "urumi.dev/owner"
+PREPARED, RELEASED, IDENTITY = "urumi.dev/prepared", "urumi.dev/release", "urumi.dev/identity"
+TIMEOUT = (3, 15)  # seconds to connect, to answer
+PAGE = 500
+ROUTE_PATIENCE = 2.5  # seconds
+
+CORE = "/api/v1"
+APPS = "/apis/apps/v1"
+BATCH = "/apis/batch/v1"
+NETWORK = "/apis/networking.k8s.io/v1"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+# Type Pod has no defaults, so a pod without limits is refused instead of being given some.
+LIMITS = [
+    {"type": "Pod", "max": {"cpu": "4", "memory": "2Gi"}},
+    {"type": "PersistentVolumeClaim", "max": {"storage": "20Gi"}},
+]
+
+_STATUSES = {
+    "deployed": Release.DEPLOYED,
+    "failed": Release.FAILED,
+    "uninstalling": Release.UNINSTALLING,
+    "pending-install": Release.PENDING,
+    "pending-upgrade": Release.PENDING,
+    "pending-rollback": Release.PENDING,
+}
+
+Object = dict[str, Any]
+
+
+class KubernetesCluster:
+    """See model.Cluster for what each method promises."""
+
+    def __init__(self, *, platform: UUID) -> None:
+        self._platform = str(platform)
+        self._in_cluster = False
+        configuration = Configuration()
+        configuration.retries = urllib3.Retry(connect=1, read=0, redirect=0)
+        try:
+            load_incluster_config(client_configuration=configuration)
+            self._in_cluster = True
+        except ConfigException:
+            load_kube_config(client_configuration=configuration)
+        self._api = ApiClient(configuration)
+        # Python 3.13 wants extensions of a CA that many a cluster's lacks. Chain, dates and name are checked as ever.
+        lenient = urllib3.util.create_urllib3_context()
+        lenient.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        self._api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = lenient
+        self._dynamic = DynamicClient(self._api, discoverer=lambda *_: None)  # all paths are known: nothing to discover
+
+    # --- seeing ---
+
+    def observe(self, store: Store) -> Observation:
+        namespace = self._find(f"{CORE}/namespaces/{store.namespace}")
+        if namespace is None:
+            return Observation(volumes=len(self._volumes().get(store.namespace, [])))
+        within = f"namespaces/{store.namespace}"
+        if _terminating(namespace):
+            return Observation(namespace=Namespace.TERMINATING, volumes=1, problem=_stuck(namespace))
+        if PREPARED not in namespace["metadata"].get("annotations", {}):
+            # Our role may not be bound here yet, and what is to be done does not depend on more.
+            return Observation(namespace=Namespace.ACTIVE)
+        deployments = self._list(f"{APPS}/{within}/deployments")
+        databases = self._list(f"{APPS}/{within}/statefulsets")
+        ingresses = self._list(f"{NETWORK}/{within}/ingresses")
+        releases = self._list(f"{CORE}/{within}/secrets", label="owner=helm")
+        seen = _fold(namespace, deployments, databases, ingresses, _release(releases))
+        if not seen["workloads"] and seen["release"] is not Release.ABSENT:
+            seen["problem"] = diagnosis.problem(
+                deployments=deployments,
+                pods=self._list(f"{CORE}/{within}/pods"),
+                claims=self._list(f"{CORE}/{within}/persistentvolumeclaims"),
+                events=self._list(f"{CORE}/{within}/events", field="type=Warning"),
+            )
+        if seen["workloads"] and store.host and seen["host"] == store.host:
+            seen["reachable"], seen["problem"] = self._answers(store.host)
+        return Observation(**seen)
+
+    def observe_all(self) -> Mapping[str, Observation]:
+        ours = f"{PLATFORM_LABEL}={self._platform}"
+        namespaces = {n["metadata"]["name"]: n for n in self._list(f"{CORE}/namespaces", label=ours)}
+        deployments = _by_namespace(self._list(f"{APPS}/deployments", label=STORE_LABEL))
+        databases = _by_namespace(self._list(f"{APPS}/statefulsets", label=STORE_LABEL))
+        ingresses = _by_namespace(self._list(f"{NETWORK}/ingresses", label=STORE_LABEL))
+        volumes = self._volumes()
+        seen = {}
+        for name, namespace in namespaces.items():
+            if _terminating(namespace):
+                seen[name] = Observation(namespace=Namespace.TERMINATING, volumes=1)
+                continue
+            # Helm's own record is a Secret, and nobody may list those of all namespaces: the objects tell as much.
+            release = Release.DEPLOYED if deployments[name] else Release.ABSENT
+            seen[name] = Observation(**_fold(namespace, deployments[name], databases[name], ingresses[name], release))
+        for name, left in volumes.items():
+            if name not in seen and name.startswith("store-"):
+                seen[name] = Observation(volumes=len(left))
+        return seen
+
+    def room(self) -> Mapping[Engine, int]:
+        used: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0])
+        for pod in self._pages(f"{CORE}/pods", field="status.phase!=Succeeded,status.phase!=Failed"):
+            node = used[pod["spec"].get("nodeName", "")]
+            for container in pod["spec"]["containers"]:
+                requests = container.get("resources", {}).get("requests", {})
+                node[0] += float(parse_quantity(requests.get("cpu", "0")))
+                node[1] += float(parse_quantity(requests.get("memory", "0")))
+            node[2] += 1
+        room = dict.fromkeys(Engine, 0)
+        for each in self._list(f"{CORE}/nodes"):
+            if each["spec"].get("unschedulable") or not _is_ready(each):
+                continue
+            cpu, memory, pods = used[each["metadata"]["name"]]
+            has = each["status"]["allocatable"]
+            free_cpu = float(parse_quantity(has["cpu"])) - cpu
+            free_memory = (float(parse_quantity(has["memory"])) - memory) / 2**20
+            free_pods = int(has["pods"]) - pods
+            for engine, recipe in engines.RECIPES.items():
+                needs_cpu, needs_memory, needs_pods = recipe.footprint
+                fit = min(free_cpu / needs_cpu, free_memory / needs_memory, free_pods / needs_pods)
+                room[engine] += max(0, int(fit))
+        return room
+
+    def _volumes(self) -> dict[str, list[Object]]:
+        """PersistentVolumes by the namespace that claims them."""
+        volumes: dict[str, list[Object]] = defaultdict(list)
+        for volume in self._list(f"{CORE}/persistentvolumes"):
+            volumes[(volume["spec"].get("claimRef") or {}).get("namespace", "")].append(volume)
+        return volumes
+
+    def _answers(self, host: str) -> tuple[bool, Problem | None]:
+        """Whether the store's own address gives a shopper a page, tried through the ingress as a shopper would.
+
+        Ingress controllers take up to two seconds to learn of a new route; no event tells when, so this asks again.
+        """
+        until = time.monotonic() + ROUTE_PATIENCE
+        while True:
+            problem = self._try_address(host)
+            if problem is None or time.monotonic() > until:
+                return problem is None, problem
+            time.sleep(0.05)
+
+    def _try_address(self, host: str) -> Problem | None:
+        conf = settings()
+        address, port = _split(conf.ingress_address) if conf.ingress_address else (host, conf.port)
+        port = port or (443 if conf.scheme == "https" else 80)
+        try:
+            with socket.create_connection((address, port), timeout=3) as plain:
+                secure = conf.scheme == "https"
+                wire = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
+                connection = http.client.HTTPConnection(host, port, timeout=8)
+                connection.sock = wire
+                wire.settimeout(8)
+                connection.request("GET", "/", headers={"Host": host, "User-Agent": "urumi-reconcile"})
+                status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            return Problem("unreachable", f"The store runs, but its address does not answer yet: {error}"[:300])
+        return None if status == 200 else Problem("unreachable", f"The store runs, but its address answers {status}.")
+
+    # --- building ---
+
+    def prepare(self, store: Store) -> None:
+        labels = self._labels(store)
+        self._apply(f"{CORE}/namespaces", {"apiVersion": "v1", "kind": "Namespace",
+                    "metadata": {"name": store.namespace, "labels": labels | POD_SECURITY}})  # fmt: skip
+        within = f"namespaces/{store.namespace}"
+        for path, body in _guardrails(labels, settings()):
+            self._apply(f"{path}/{within}/{_plural(body['kind'])}", body)
+        drawn = self._secret(store, labels)
+        identity = drawn["metadata"].get("annotations", {}).get(IDENTITY, "0")
+        self._annotate(store.namespace, {PREPARED: "1", IDENTITY: identity})
+
+    def _secret(self, store: Store, labels: dict[str, str]) -> Object:
+        """The store's secrets as they are, drawn if there are none: a volume remembers its first password."""
+        path = f"{CORE}/namespaces/{store.namespace}/secrets"
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": engines.SECRET_NAME,
+                "labels": labels,
+                "annotations": {IDENTITY: str(store.identity if store.owner else 0)},
+            },
+            "stringData": engines.draw_secrets(store),
+        }
+        with suppress(_Exists):
+            return self._call("post", path, body=body)
+        return self._call("get", f"{path}/{engines.SECRET_NAME}")
+
+    def install(self, store: Store) -> None:
+        conf = settings()
+        chart = conf.charts / engines.RECIPES[store.type].chart
+        helm.upgrade(
+            release=store.helm_release, chart=chart, namespace=store.namespace, values=engines.values(conf, store)
+        )
+        self._annotate(store.namespace, {RELEASED: store.release})
+
+    def heal(self, store: Store) -> None:
+        """Forgets the unfinished revision. Helm's next upgrade takes over its objects, and volumes were never touched.
+
+        `helm uninstall`, the usual cure, would delete claims of the chart, and with them the owner's data.
+        """
+        path = f"{CORE}/namespaces/{store.namespace}/secrets"
+        for record in self._list(path, label=f"owner=helm,name={store.helm_release}"):
+            status = record["metadata"].get("labels", {}).get("status", "")
+            if _STATUSES.get(status) in (Release.PENDING, Release.UNINSTALLING):
+                self._delete(f"{path}/{record['metadata']['name']}")
+
+    def route(self, store: Store) -> None:
+        """The chart's Ingress alone: a whole upgrade would take seconds, and restart what just runs."""
+        conf = settings()
+        chart = conf.charts / engines.RECIPES[store.type].chart
+        values = engines.values(conf, store)
+        for manifest in helm.template(
+            release=store.helm_release, chart=chart, namespace=store.namespace, values=values, only="ingress.yaml"
+        ):
+            self._apply(f"{NETWORK}/namespaces/{store.namespace}/ingresses", manifest)
+
+    def personalise(self, store: Store) -> None:
+        path = f"{CORE}/namespaces/{store.namespace}/secrets/{engines.SECRET_NAME}"
+        secret = self._call("get", path)
+        if secret["metadata"].get("annotations", {}).get(IDENTITY) != str(store.identity):
+            fresh = {"admin-password": engines.draw_password(), "admin-email": engines.admin_email(store)}
+            change = {"metadata": {"annotations": {IDENTITY: str(store.identity)}}, "stringData": fresh}
+            secret = self._call("patch", path, body=change, content_type="application/merge-patch+json")
+        self._hand_over(store, _decode(secret))
+        self._annotate(store.namespace, {IDENTITY: str(store.identity)}, labels=self._labels(store))
+
+    def credentials(self, store: Store) -> dict[str, str]:
+        secret = self._call("get", f"{CORE}/namespaces/{store.namespace}/secrets/{engines.SECRET_NAME}")
+        data = _decode(secret)
+        return {"user": data[engines.RECIPES[store.type].login], "password": data["admin-password"]}
+
+    def _hand_over(self, store: Store, secret: dict[str, str]) -> None:
+        """POST /-/identity to a pod of the store; see the engine contract in DESIGN.md."""
+        document = {
+            "name": store.name,
+            "host": store.host,
+            "url": engines.store_url(settings(), store.host or ""),
+            "admin_email": secret["admin-email"],
+            "admin_user": secret["admin-user"],
+            "admin_password": secret["admin-password"],
+        }
+        headers = {"Authorization": f"Bearer {secret['identity-token']}", "Content-Type": "application/json"}
+        try:
+            with self._inside(store.namespace) as connection:
+                connection.request("POST", "/-/identity", json.dumps(document), headers)
+                response = connection.getresponse()
+                response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ClusterError(f"The running store could not be reached: {error}", cause="identity") from None
+        if response.status != 204:
+            raise ClusterError(f"The running store answered {response.status} to its identity.", cause="identity")
+
+    @contextmanager
+    def _inside(self, namespace: str) -> Iterator[http.client.HTTPConnection]:
+        """A connection to the store's internal port: by its Service, or by port-forward when we run outside."""
+        host = f"internal.{namespace}.svc"
+        connection = http.client.HTTPConnection(host, engines.INTERNAL_PORT, timeout=10)
+        if not self._in_cluster:
+            from kubernetes.client import CoreV1Api
+            from kubernetes.stream import portforward
+
+            pods = self._list(f"{CORE}/namespaces/{namespace}/pods", label="urumi.dev/internal=true")
+            ready = [p["metadata"]["name"] for p in pods if _is_ready(p)]
+            if not ready:
+                raise ClusterError("No pod of the store is ready to take its identity.", cause="identity")
+            # An ApiClient of its own: portforward bends the client it is given for as long as the call takes.
+            tunnel = portforward(
+                CoreV1Api(ApiClient(self._api.configuration)).connect_get_namespaced_pod_portforward,
+                ready[0],
+                namespace,
+                ports=str(engines.INTERNAL_PORT),
+            )
+            connection.sock = tunnel.socket(engines.INTERNAL_PORT)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def scale(self, store: Store, *, awake: bool) -> None:
+        jobs = f"{BATCH}/namespaces/{store.namespace}/cronjobs"
+        for job in self._list(jobs):
+            change: Object = {"spec": {"suspend": not awake}}
+            path = f"{jobs}/{job['metadata']['name']}"
+            self._call("patch", path, body=change, content_type="application/merge-patch+json")
+        for kind in ("deployments", "statefulsets"):
+            path = f"{APPS}/namespaces/{store.namespace}/{kind}"
+            for workload in self._list(path):
+                change = {"spec": {"replicas": int(awake)}}
+                self._call(
+                    "patch", f"{path}/{workload['metadata']['name']}", body=change,
+                    content_type="application/merge-patch+json",
+                )  # fmt: skip
+
+    # --- removing ---
+
+    def uninstall(self, store: Store) -> None:
+        helm.uninstall(release=store.helm_release, namespace=store.namespace)
+
+    def delete_namespace(self, namespace: str) -> None:
+        self._delete(f"{CORE}/namespaces/{namespace}")
+
+    # --- speaking to the API server ---
+
+    def _labels(self, store: Store) -> dict[str, str]:
+        return {
+            "app.kubernetes.io/managed-by": "urumi",
+            "app.kubernetes.io/part-of": "urumi",
+            STORE_LABEL: str(store.id),
+            OWNER_LABEL: engines.owner_label(store.owner),
+            PLATFORM_LABEL: self._platform,
+        }
+
+    def _annotate(self, namespace: str, annotations: dict[str, str], *, labels: dict[str, str] | None = None) -> None:
+        change = {"metadata": {"annotations": annotations, "labels": labels or {}}}
+        path = f"{CORE}/namespaces/{namespace}"
+        self._call("patch", path, body=change, content_type="application/merge-patch+json")
+
+    def _apply(self, path: str, body: Object) -> Object:
+        """Server-side apply: creates or corrects, and can be repeated."""
+        return self._call(
+            "patch", f"{path}/{body['metadata']['name']}", body=body, content_type="application/apply-patch+yaml",
+            field_manager=MANAGER, force_conflicts=True,
+        )  # fmt: skip
+
+    def _find(self, path: str) -> Object | None:
+        try:
+            return self._call("get", path)
+        except _Missing:
+            return None
+
+    def _delete(self, path: str) -> None:
+        with suppress(_Missing):
+            self._call("delete", path)
+
+    def _list(self, path: str, *, label: str | None = None, field: str | None = None) -> list[Object]:
+        """All pages of a LIST, without what nobody here asks for: with many stores that is most of it."""
+        items = []
+        for item in self._pages(path, label=label, field=field):
+            item["metadata"].pop("managedFields", None)
+            if isinstance(item.get("spec"), dict):
+                item["spec"].pop("template", None)
+            items.append(item)
+        return items
+
+    def _pages(self, path: str, *, label: str | None = None, field: str | None = None) -> Iterator[Object]:
+        position: str | None = None
+        while True:
+            page = self._call(
+                "get", path, label_selector=label, field_selector=field, limit=PAGE,
+                _continue=position,
+            )  # fmt: skip
+            yield from page["items"]
+            position = page["metadata"].get("continue")
+            if not position:
+                return
+
+    def _call(self, method: str, path: str, **parameters: Any) -> Object:
+        """One request. Raises ClusterError, with the API server's own words when it has some."""
+        try:
+            response = self._dynamic.request(
+                method, path, serialize=False, _request_timeout=TIMEOUT, query_params=[], header_params={}, **parameters
+            )
+        except (ApiException, DynamicApiError) as error:
+            raise _translate(error, path) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ClusterError(f"The cluster does not answer: {type(error).__name__}.", cause="cluster-away") from None
+        document: Object = json.loads(response.data)
+        return document
+
+
+class _Missing(ClusterError):
+    """404: the object is not there."""
+
+
+class _Exists(ClusterError):
+    """409 on a create: the object is there already."""
+
+
+def _translate(error: Any, path: str) -> ClusterError:
+    try:
+        message = json.loads(error.body)["message"]
+    except (TypeError, ValueError, KeyError):
+        message = str(error.reason)
+    if error.status == 404:
+        return _Missing(message)
+    if error.status == 409:
+        return _Exists(message)
+    cause = "quota" if "exceeded quota" in message else "cluster-error"
+    return ClusterError(f"Kubernetes refused {path.rsplit('/', 1)[-1]} ({error.status}): {message}"[:500], cause=cause)
+
+
+POD_SECURITY = {
+    f"pod-security.kubernetes.io/{mode}": value
+    for mode, value in [("enforce", "restricted"), ("enforce-version", "latest"), ("warn", "restricted")]
+}
+_PLURALS = {"NetworkPolicy": "networkpolicies"}
+
+
+def _plural(kind: str) -> str:
+    return _PLURALS.get(kind, kind.lower() + "s")
+
+
+def _guardrails(labels: dict[str, str], conf: Settings) -> Iterator[tuple[str, Object]]:
+    """What fences a store in, whatever its chart does. The role comes first: it lets us make the rest."""
+    if conf.store_role:
+        yield (
+            RBAC,
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": "urumi-reconcile", "labels": labels},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": conf.store_role},
+                "subjects": [
+                    {"kind": "ServiceAccount", "name": conf.service_account, "namespace": conf.platform_namespace}
+                ],
+            },
+        )
+    metadata = {"name": "store", "labels": labels}
+    hard = conf.store_quota
+    yield CORE, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": hard}}
+    yield CORE, {"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": {"limits": LIMITS}}
+    yield (
+        NETWORK,
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "default-deny", "labels": labels},
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+        },
+    )
+
+
+def _fold(
+    namespace: Object, deployments: list[Object], databases: list[Object], ingresses: list[Object], release: Release
+) -> dict[str, Any]:
+    notes = namespace["metadata"].get("annotations", {})
+    workloads = [*deployments, *databases]
+    hosts = [rule.get("host") for ingress in ingresses for rule in ingress["spec"].get("rules", [])]
+    return {
+        "namespace": Namespace.ACTIVE,
+        "prepared": PREPARED in notes,
+        "release": release,
+        "release_version": notes.get(RELEASED),
+        "database": bool(databases) and all(map(_up, databases)),
+        "workloads": bool(deployments) and all(map(_up, workloads)),
+        "asleep": bool(deployments) and all(w["spec"].get("replicas") == 0 for w in workloads),
+        "host": hosts[0] if hosts else None,
+        "identity": int(notes.get(IDENTITY, "0")),
+        "volumes": len(databases),
+    }
+
+
+def _up(workload: Object) -> bool:
+    """All replicas of the newest specification are ready, and there is at least one."""
+    wanted, status = workload["spec"].get("replicas", 1), workload.get("status", {})
+    newest = status.get("observedGeneration", 0) >= workload["metadata"]["generation"]
+    return bool(newest and wanted and status.get("readyReplicas", 0) >= wanted <= status.get("updatedReplicas", 0))
+
+
+def _release(records: list[Object]) -> Release:
+    """The newest revision's status, from the labels that Helm keeps on its Secrets."""
+    labels = [record["metadata"].get("labels", {}) for record in records]
+    newest = max(labels, key=lambda each: int(each.get("version", "0")), default=None)
+    return _STATUSES.get(newest.get("status", ""), Release.FAILED) if newest else Release.ABSENT
+
+
+def _terminating(namespace: Object) -> bool:
+    return "deletionTimestamp" in namespace["metadata"]
+
+
+def _stuck(namespace: Object) -> Problem | None:
+    """What keeps a namespace from going, once its controller says so."""
+    for condition in namespace.get("status", {}).get("conditions", []):
+        if condition.get("status") == "True" and "Failure" in condition["type"]:
+            message = f"The store's namespace cannot be removed yet: {condition['message']}"
+            return Problem("namespace-stuck", message[:300])
+    return None
+
+
+def _by_namespace(objects: Iterable[Object]) -> dict[str, list[Object]]:
+    grouped: dict[str, list[Object]] = defaultdict(list)
+    for each in objects:
+        grouped[each["metadata"]["namespace"]].append(each)
+    return grouped
+
+
+def _is_ready(each: Object) -> bool:
+    conditions = each.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _decode(secret: Object) -> dict[str, str]:
+    return {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
+
+
+def _split(address: str) -> tuple[str, int | None]:
+    host, _, port = address.rpartition(":")
+    return (host, int(port)) if host else (address, None)

@@ -1,0 +1,48 @@
+"""Warm stores: complete, but nobody's yet, so that an owner gets one in the time it takes to put a name on it.
+
+A claim is one UPDATE in create's own transaction; reconcile then applies identity and host. Nothing of identity is
+shared: database password, salts and keys are drawn at a store's birth, the administrator's password at the claim.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from stores.model import Desired, Engine, Phase, Store
+
+PACE = 2  # stores of an engine that are made for stock at the same time: helm and first starts are the heavy part
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What brings the stock to its size."""
+
+    add: Mapping[Engine, int]
+    retire: tuple[UUID, ...]
+
+
+def plan(
+    stores: Iterable[Store],
+    *,
+    releases: Mapping[Engine, str],
+    sizes: Mapping[Engine, int],
+    cap: int,
+    demand: Mapping[str, int],
+) -> Plan:
+    """Pure. `sizes` is what the operator wants at least, `demand` how many were asked for lately, `cap` the most.
+
+    A size of 0 drains the stock. Stores of an older release, and those that failed, are never handed out: they go.
+    """
+    mine = [store for store in stores if store.owner is None and store.desired is Desired.PRESENT]
+    add: dict[Engine, int] = {}
+    retire: list[UUID] = []
+    for engine, release in releases.items():
+        kept = [s for s in mine if s.type is engine and s.release == release and s.status is not Phase.FAILED]
+        retire += [s.id for s in mine if s.type is engine and s not in kept]
+        size = sizes.get(engine, 0)
+        target = min(cap, max(size, demand.get(engine, 0))) if size else 0
+        kept.sort(key=lambda store: (store.status is not Phase.WARM, store.id))  # what is complete stays
+        retire += [store.id for store in kept[target:]]
+        growing = sum(store.status is Phase.PROVISIONING for store in kept[:target])
+        add[engine] = max(0, min(target - len(kept), PACE - growing))
+    return Plan(add, tuple(retire))

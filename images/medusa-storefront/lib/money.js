@@ -1,0 +1,1 @@
+export const money = (amount, currency) => new Intl.NumberFormat("en-IE", { style: "currency", currency }).format(amount)

@@ -1,0 +1,80 @@
+"""Draws what was measured: bench/creation.png and .svg, from the e2e tests' figures, and prints them as a table.
+
+Peers' times are those that they published (see DESIGN.md); other machines, so only the order of magnitude compares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+ARTIFACTS = Path(os.environ.get("URUMI_ARTIFACTS", ".urumi/artifacts"))
+SERIES = {
+    "Medusa, from stock": "medusa: warm, POST to ready, seconds",
+    "WooCommerce, from stock": "woocommerce: warm, POST to ready, seconds",
+    "Medusa, cold": "medusa: cold, POST to ready, seconds",
+    "WooCommerce, cold": "woocommerce: cold, POST to ready, seconds",
+}
+BEST_PEER = 70.0  # seconds, the best published time for a store
+
+
+def nearest(values: list[float], share: float) -> float:
+    """The value that `share` of all do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered) + 0.5) - 1))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("bench"))
+    out: Path = parser.parse_args().out
+    path = ARTIFACTS / "e2e-figures.json"
+    if not path.exists():
+        sys.exit(f"No stores were measured: {path} is not there. With KUBECONFIG set, `make bench` measures them.")
+    figures: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
+    drawn = {name: figures[key] for name, key in SERIES.items() if key in figures}
+    out.mkdir(exist_ok=True)
+    (out / "stores.json").write_text(
+        json.dumps({"machine": platform.platform(), "cpus": os.cpu_count(), "figures": figures}, indent=1) + "\n",
+        encoding="utf-8",
+    )
+    print(f"{'seconds, POST to ready':<26}{'n':>4}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}")
+    for name, values in drawn.items():
+        ranks = [statistics.median(values), nearest(values, 0.95), nearest(values, 0.99), max(values)]
+        print(f"{name:<26}{len(values):>4}" + "".join(f"{value:8.2f}" for value in ranks))
+    draw(drawn, out)
+
+
+def draw(drawn: dict[str, list[float]], out: Path) -> None:
+    """One row of points per series, each store a point, on a logarithmic axis of seconds."""
+    figure, axes = plt.subplots(figsize=(8, 1.2 + 0.6 * len(drawn)), layout="constrained")
+    for row, (name, values) in enumerate(drawn.items()):
+        colour = "#0f766e" if "stock" in name else "#b4540a"
+        axes.plot(values, [row] * len(values), "o", color=colour, alpha=0.45, markersize=7)
+        axes.plot(statistics.median(values), row, "|", color=colour, markersize=26, markeredgewidth=2.5)
+    axes.axvline(BEST_PEER, color="#666", linestyle=":")
+    axes.text(BEST_PEER, -0.75, "best published peer: 70 s ", ha="right", va="center", fontsize=9, color="#444")
+    axes.set_yticks(range(len(drawn)), [f"{name} (n={len(values)})" for name, values in drawn.items()])
+    axes.set_ylim(len(drawn) - 0.4, -1.1)
+    axes.set_xscale("log")
+    axes.set_xlim(0.5, 120)
+    axes.set_xticks([0.5, 1, 2, 5, 10, 20, 50, 100], ["0.5", "1", "2", "5", "10", "20", "50", "100"])
+    axes.set_xlabel("seconds from POST to ready; a bar is the median")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.grid(axis="x", alpha=0.3)
+    for suffix in ("png", "svg"):
+        figure.savefig(out / f"creation.{suffix}", dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Both engines on a real cluster: a shopper orders, the merchant finds the order, and nothing is left after delete."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e import medusa_browser, medusa_order, woo_browser, woo_order
+from tests.e2e.conftest import ARTIFACTS, INGRESS, Owner, images_built, leftovers, objects
+
+ENGINES = ["woocommerce", "medusa"]
+COLD_RUNS = 5
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if name == "woocommerce" and "urumi-woocommerce" not in images_built():
+        pytest.skip(
+            "the WooCommerce image was not built: set URUMI_WORDPRESS_SOURCES, or build where its official sources can "
+            "be downloaded, then `make images`"
+        )
+    return name
+
+
+def memory(quantity: str) -> float:
+    """MiB of a Kubernetes quantity as the charts write them."""
+    units = {"Mi": 1, "Gi": 1024, "Ki": 1 / 1024}
+    return float(quantity[:-2]) * units[quantity[-2:]]
+
+
+def processors(quantity: str) -> float:
+    return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
+
+
+REQUESTS_AIM = {"woocommerce": 250, "medusa": 550}  # MiB
+
+
+def test_an_order_is_placed_in_a_browser_and_found_by_the_merchant(
+    engine: str, owner: Owner, figure: Callable[[str, float], None], remark: Callable[[str], None]
+) -> None:
+    store = owner.create(f"orders-{engine}", engine)
+    ready = owner.ready(store)
+    access = owner.credentials(store)
+    began = time.monotonic()
+    if engine == "medusa":
+        by_api = medusa_order.order(ready["url"], user=access["user"], password=access["password"], connect=INGRESS)
+        in_browser = medusa_browser.order(ready["url"], shots=ARTIFACTS / engine)
+        shop = medusa_order.Store(ready["url"], connect=INGRESS)
+        token = medusa_order.login(shop, access["user"], access["password"])
+        assert medusa_order.as_admin(shop, token, in_browser)["id"] == in_browser != by_api.id
+        remark(f"medusa: order {in_browser} placed in a browser, found in the admin API; {by_api.id} by the store API")
+    else:
+        report = woo_order.place_orders(
+            ready["url"], user=access["user"], password=access["password"], connect=INGRESS, classic=True
+        )
+        assert report.ok, report.error
+        in_wordpress = woo_browser.order(ready["url"], shots=ARTIFACTS / engine)
+        admin = woo_order.Browser(ready["url"], connect=INGRESS)
+        woo_order.login(admin, access["user"], access["password"])
+        found = woo_order.find_in_wp_admin(admin, in_wordpress)
+        remark(f"woocommerce: order {in_wordpress} placed in a browser, in wp-admin's list: {found['row']}")
+    figure(f"{engine}: three ways to order, seconds", time.monotonic() - began)
+
+    pods = objects("pods", "-n", store["namespace"], "--field-selector=status.phase=Running")
+    requests = [c["resources"]["requests"] for pod in pods for c in pod["spec"]["containers"]]
+    total = sum(memory(each["memory"]) for each in requests)
+    figure(f"{engine}: memory requests of a store, MiB", total)
+    figure(f"{engine}: CPU requests of a store, cores", sum(processors(each["cpu"]) for each in requests))
+    assert total <= REQUESTS_AIM[engine]
+    owner.delete(store)
+
+
+def test_a_cold_store_is_ready_within_its_aim_and_gone_within_30_seconds(
+    engine: str,
+    owner: Owner,
+    figure: Callable[[str, float], None],
+) -> None:
+    for run in range(COLD_RUNS):
+        store = owner.create(f"cold-{engine}-{run}", engine)
+        ready = owner.ready(store)
+        figure(f"{engine}: cold, POST to ready, seconds", ready["time_to_ready_seconds"])
+        for step in ready["steps"]:
+            figure(f"{engine}:   share of {step['name']}", step["seconds"])
+        gone = owner.delete(store)
+        figure(f"{engine}: DELETE to nothing left, seconds", gone)
+        assert leftovers(store["namespace"]) == {"namespaces": [], "volumes": [], "releases": []}
+
+
+def test_both_engines_run_at_once(owner: Owner, remark: Callable[[str], None]) -> None:
+    names = [name for name in ENGINES if name == "medusa" or "urumi-woocommerce" in images_built()]
+    stores = [owner.create(f"both-{name}", name) for name in names]
+    ready = [owner.ready(store) for store in stores]
+    times = ", ".join(f"{s['type']} {s['time_to_ready_seconds']:.1f} s" for s in ready)
+    remark(f"asked for at the same moment: {times}")
+    for store in stores:
+        owner.delete(store)
+
+
+SHAPES = ["abc", "a-1", "123", "x" * 40, "a--b", "0-" + "long-name-" * 3 + "end"]
+
+
+def test_every_legal_shape_of_a_name_becomes_a_host(owner: Owner) -> None:
+    stores: list[dict[str, Any]] = []
+    for name in SHAPES[:3]:
+        stores.append(owner.create(name, "medusa"))
+    for store in stores:
+        assert owner.ready(store)["host"] == f"{store['name']}.localhost"
+    for store in stores:
+        owner.delete(store)
+    stores = [owner.create(name, "medusa") for name in SHAPES[3:]]
+    for store in stores:
+        assert owner.ready(store)["host"] == f"{store['name']}.localhost"
+        owner.delete(store)

@@ -1,0 +1,342 @@
+"""Urumi on a cluster as `make deploy` installs it: functions from zero, events lost and repeated, rights, addresses.
+
+Leaves an installation that was there as it was; takes its own down with everything in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import yaml
+
+from stores import helm
+from tests.e2e.conftest import FIGURES, INGRESS, kubectl, leftovers, objects
+from tests.support import ROOT, eventually
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("deployed")]
+
+SYSTEM = "urumi-system"
+Figure = Callable[[str, float], None]
+Store = dict[str, Any]
+
+
+def run(*arguments: str) -> str:
+    """knative/deploy.py, as make runs it."""
+    command = [sys.executable, str(ROOT / "knative" / "deploy.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+class Api:
+    """The one address, as a merchant with a token sees it."""
+
+    def __init__(self, host: str, token: str) -> None:
+        headers = {"Host": host, "Authorization": f"Bearer {token}"}
+        self.http = httpx.Client(base_url=f"http://{INGRESS}", headers=headers, timeout=60)
+
+    def create(self, name: str, engine: str = "medusa") -> Store:
+        response = self.http.post("/api/stores", json={"name": name, "type": engine})
+        assert response.status_code == 202, response.text
+        return dict(response.json())
+
+    def store(self, store: Store) -> Store | None:
+        response = self.http.get(f"/api/stores/{store['id']}")
+        return None if response.status_code == 404 else dict(response.json())
+
+    def ready(self, store: Store, *, seconds: float = 300) -> Store:
+        def is_ready() -> Store | None:
+            now = self.store(store)
+            return now if now and now.get("status") == "ready" else None
+
+        return dict(eventually(is_ready, seconds=seconds, every=0.5))
+
+    def delete(self, store: Store, *, seconds: float = 180) -> None:
+        assert self.http.delete(f"/api/stores/{store['id']}").status_code in (202, 404)
+        eventually(lambda: self.store(store) is None, seconds=seconds, every=0.5)
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[None]:
+    was_there = kubectl("get", "namespace", SYSTEM, check=False).returncode == 0
+    began = time.monotonic()
+    try:
+        run("deploy")
+        FIGURES["deploy: seconds until the platform runs"].append(time.monotonic() - began)
+        yield
+    finally:
+        if not was_there:
+            run("undeploy", "--stores")
+
+
+@pytest.fixture(scope="module")
+def api(deployed: None) -> Iterator[Api]:  # noqa: ARG001 (a fixture cannot be marked to use another)
+    secret = json.loads(kubectl("get", "secret", "urumi-first-token", "-n", SYSTEM, "-o", "json").stdout)
+    api = Api("api.localhost", base64.b64decode(secret["data"]["token"]).decode())
+    yield api
+    for store in api.http.get("/api/stores").json()["items"]:
+        if store["name"].startswith("knative-"):
+            api.delete(store)
+    api.http.close()
+
+
+@pytest.fixture(scope="module")
+def shop(api: Api) -> Store:
+    """A store that is ready, for the tests that only look on."""
+    return api.ready(api.create(f"knative-{uuid4().hex[:8]}"))
+
+
+def pods(function: str) -> list[Store]:
+    return objects("pods", "-n", SYSTEM, "-l", f"serving.knative.dev/service={function}")
+
+
+def asleep(function: str) -> bool:
+    """No pod of it is left but those that are on their way out, which takes Knative's proxy half a minute."""
+    return all("deletionTimestamp" in pod["metadata"] for pod in pods(function))
+
+
+def inside(*arguments: str) -> str:
+    """`python -m stores.cli` in the cluster, as `make cli` runs it."""
+    return run("cli", *arguments)
+
+
+def post_to_broker(event: dict[str, str], body: str = "{}") -> None:
+    """One CloudEvent in binary mode, from a pod that may talk to the broker."""
+    headers = {f"ce-{name}": value for name, value in event.items()} | {"content-type": "application/json"}
+    program = (
+        "import os, urllib.request as u;"
+        f"print(u.urlopen(u.Request(os.environ['K_SINK'], {body.encode()!r}, {headers!r})).status)"
+    )
+    with operator() as pod:
+        assert kubectl("exec", "-n", SYSTEM, pod, "--", "python", "-c", program).stdout.strip() == "202"
+
+
+@contextmanager
+def operator() -> Iterator[str]:
+    """A pod like `make cli`'s, for what the command line has no word for; its name."""
+    name = f"operator-{uuid4().hex[:6]}"
+    service = json.loads(kubectl("get", "ksvc", "create", "-n", SYSTEM, "-o", "json").stdout)
+    template = service["spec"]["template"]["spec"]
+    (container,) = template["containers"]
+    keys = ("image", "imagePullPolicy", "env", "envFrom", "securityContext", "resources", "volumeMounts")
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": SYSTEM, "labels": {"urumi.dev/component": "operator"}},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": 300,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{key: container[key] for key in keys} | {"name": "cli", "command": ["sleep", "300"]}],
+            "volumes": template["volumes"],
+        },
+    }
+    kubectl("apply", "-f", "-", stdin=yaml.safe_dump(pod))
+    try:
+        kubectl("wait", "-n", SYSTEM, f"pod/{name}", "--for=condition=Ready", "--timeout=90s")
+        yield name
+    finally:
+        kubectl("delete", "pod", "-n", SYSTEM, name, "--wait=false")
+
+
+# --- from nothing to a store ---------------------------------------------------------------------------------------
+
+
+def test_deploying_again_changes_nothing() -> None:
+    kinds = (
+        "ksvc,broker,trigger,apiserversource,sinkbinding,cronjob,httproute,statefulset,secret,configmap,networkpolicy"
+    )
+
+    def generations() -> dict[str, Any]:
+        everything = objects(f"{kinds},ingress,service,serviceaccount", "-n", SYSTEM)
+        everything += objects("deployment", "-n", SYSTEM, "-l", "app.kubernetes.io/instance=urumi")
+        everything += objects("job", "-n", SYSTEM, "-l", "app.kubernetes.io/instance=urumi")
+        return {
+            f"{o['kind']}/{o['metadata']['name']}": (
+                o["metadata"]["uid"],
+                o["metadata"].get("generation"),
+                o.get("data"),
+            )
+            for o in everything
+        }
+
+    before = generations()
+    run("deploy")
+    assert generations() == before
+
+
+def test_the_api_has_one_address_that_finds_each_function(api: Api) -> None:
+    assert api.http.get("/api/health").json()["status"] == "ok"
+    assert api.http.post("/api/stores", json={}).status_code == 422
+    assert api.http.delete(f"/api/stores/{uuid4()}").status_code == 404
+    assert api.http.get("/metrics").text.startswith("# HELP")
+    assert api.http.get("/api/stores", headers={"Authorization": ""}).status_code == 401
+    assert api.http.post("/dead-letters").status_code == 404
+
+
+def test_functions_at_zero_wake_and_bring_a_store(api: Api, figure: Figure) -> None:
+    eventually(lambda: asleep("create") and asleep("status"), seconds=360, every=1)
+    began = time.monotonic()
+    store = api.create(f"knative-{uuid4().hex[:8]}")
+    figure("create from zero: seconds to 202", time.monotonic() - began)
+    began = time.monotonic()
+    api.store(store)
+    figure("status from zero: seconds to an answer", time.monotonic() - began)
+    ready = api.ready(store)
+    figure("knative: seconds from request to ready", ready["time_to_ready_seconds"])
+    began = time.monotonic()
+    api.delete(store)
+    figure("knative: seconds from delete to gone", time.monotonic() - began)
+    assert leftovers(store["namespace"]) == {"namespaces": [], "volumes": [], "releases": []}
+
+
+@pytest.mark.slow
+def test_reconcile_sleeps_between_two_sweeps(figure: Figure) -> None:
+    began = time.monotonic()
+    eventually(lambda: asleep("reconcile"), seconds=180, every=1)
+    figure("reconcile: seconds until it sleeps", time.monotonic() - began)
+
+
+# --- events are hints ----------------------------------------------------------------------------------------------
+
+
+def request_event(store: Store) -> dict[str, str]:
+    return {
+        "specversion": "1.0",
+        "type": "dev.urumi.store.requested",
+        "source": "/functions/create",
+        "subject": store["id"],
+        "id": str(uuid4()),
+    }
+
+
+def test_an_event_that_comes_twice_changes_nothing(api: Api, shop: Store) -> None:
+    before, history = api.store(shop), api.http.get(f"/api/stores/{shop['id']}/events").json()
+    event = request_event(shop)
+    post_to_broker(event)
+    post_to_broker(event)
+    time.sleep(10)
+    assert api.store(shop) == before
+    assert api.http.get(f"/api/stores/{shop['id']}/events").json() == history
+
+
+def test_the_sweep_alone_brings_a_store_when_every_event_is_lost(api: Api, figure: Figure) -> None:
+    triggers = {name: json.loads(kubectl("get", "trigger", name, "-n", SYSTEM, "-o", "json").stdout)
+                for name in ("requests", "changes")}  # fmt: skip
+    kubectl("delete", "trigger", "-n", SYSTEM, *triggers)
+    try:
+        store = api.create(f"knative-{uuid4().hex[:8]}")
+        ready = api.ready(store, seconds=400)
+        figure("sweep alone: seconds from request to ready", ready["time_to_ready_seconds"])
+    finally:
+        for trigger in triggers.values():
+            kept = {"name": trigger["metadata"]["name"], "namespace": SYSTEM, "labels": trigger["metadata"]["labels"]}
+            kubectl("apply", "-f", "-", stdin=yaml.safe_dump(trigger | {"metadata": kept, "status": {}}))
+        kubectl("wait", "trigger", "-n", SYSTEM, *triggers, "--for=condition=Ready", "--timeout=120s")
+    api.delete(store)
+
+
+def test_a_restart_of_the_broker_costs_no_store(api: Api, figure: Figure) -> None:
+    store = api.create(f"knative-{uuid4().hex[:8]}")
+    kubectl("delete", "pod", "-n", "knative-eventing", "-l", "messaging.knative.dev/role=dispatcher", "--wait=false")
+    kubectl("delete", "pod", "-n", "knative-eventing", "-l", "eventing.knative.dev/brokerRole", "--wait=false")
+    ready = api.ready(store, seconds=400)
+    figure("broker restarted: seconds from request to ready", ready["time_to_ready_seconds"])
+    api.delete(store)
+
+
+def test_what_cannot_be_delivered_is_kept_and_can_be_sent_again(api: Api, shop: Store) -> None:
+    """A wrong subject is refused with 400, which no repetition cures."""
+    event = request_event(shop) | {"subject": "nobody"}
+    post_to_broker(event)
+    shown = eventually(lambda: "nobody" in (text := inside("dead-letters", "list")) and text, seconds=60, every=3)
+    (letter,) = [line.split()[0] for line in shown.splitlines() if " nobody " in line]
+    assert "urumi_dead_letters" in api.http.get("/metrics").text
+    assert inside("dead-letters", "replay", letter).strip() == f"sent again: {letter}"
+
+
+# --- rights --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def as_reconcile(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """kubectl with nothing but reconcile's own token; returns what it says."""
+    assert api.http.get("/api/health").status_code == 200
+    token = kubectl("create", "token", "urumi-reconcile", "-n", SYSTEM, "--duration=15m").stdout.strip()
+    config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "yaml").stdout)
+    config["users"][0]["user"] = {"token": token}
+    file = tmp_path_factory.mktemp("kube") / "config"
+    file.write_text(yaml.safe_dump(config))
+
+    def call(*arguments: str, stdin: str | None = None) -> str:
+        command = [helm.binary("kubectl"), "--kubeconfig", str(file), *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+        return done.stderr if done.returncode else f"ALLOWED: {done.stdout}"
+
+    return call
+
+
+REFUSED = {
+    "reads secrets of kube-system": "get secrets -n kube-system",
+    "reads the platform's own secrets": f"get secrets -n {SYSTEM}",
+    "reads secrets of all namespaces": "get secrets -A",
+    "creates a pod in default": "run evil --image=evil -n default",
+    "creates a pod in a store": "run evil --image=evil -n {store}",
+    "runs a command in a store's pod": "exec -n {store} database-0 -- true",
+    "creates a deployment in the platform": f"create deployment evil --image=evil -n {SYSTEM}",
+    "binds cluster-admin everywhere": "create clusterrolebinding e --clusterrole=cluster-admin --user=e",
+    "binds cluster-admin in a store": "create rolebinding e --clusterrole=cluster-admin --user=e -n {store}",
+    "gives the stores' role to somebody else": "create rolebinding e --clusterrole=urumi-store --user=e -n {store}",
+    "gives itself the stores' role in the platform": "create rolebinding e --clusterrole=urumi-store"
+    f" --serviceaccount={SYSTEM}:urumi-reconcile -n {SYSTEM}",
+    "gives itself the stores' role in kube-system": "create rolebinding e --clusterrole=urumi-store"
+    f" --serviceaccount={SYSTEM}:urumi-reconcile -n kube-system",
+    "strips a store's Pod Security": "label namespace {store} {psa}/enforce-",
+    "weakens a store's Pod Security": "label namespace {store} {psa}/enforce=privileged --overwrite",
+    "hides a store's Pod Security warnings": "label namespace {store} {psa}/warn=privileged --overwrite",
+    "makes one store another": "label namespace {store} urumi.dev/store=another --overwrite",
+    "calls the platform a store": f"label namespace {SYSTEM} app.kubernetes.io/managed-by=urumi",
+    "calls default a store": "label namespace default app.kubernetes.io/managed-by=urumi urumi.dev/store=x",
+    "deletes the platform": f"delete namespace {SYSTEM} --wait=false",
+    "deletes kube-public": "delete namespace kube-public --wait=false",
+    "creates a namespace of another name": "create namespace evil",
+    "creates a namespace that only sounds like a store": "create namespace store-0123456789ab",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("deed", REFUSED)
+def test_reconciles_token_is_refused_when_it(deed: str, as_reconcile: Callable[..., str], shop: Store) -> None:
+    said = as_reconcile(*REFUSED[deed].format(store=shop["namespace"], psa="pod-security.kubernetes.io").split())
+    assert "orbidden" in said or "denied request" in said, said
+
+
+def test_reconciles_token_may_look_after_a_store(as_reconcile: Callable[..., str], shop: Store) -> None:
+    for verb in ("get", "create", "update", "patch", "delete"):
+        for what in ("secrets", "deployments.apps", "networkpolicies.networking.k8s.io"):
+            assert as_reconcile("auth", "can-i", verb, what, "-n", shop["namespace"]).startswith("ALLOWED: yes")
+
+
+@pytest.mark.parametrize("function", ["create", "delete", "status"])
+def test_the_other_functions_have_no_rights_at_all(function: str) -> None:
+    account = f"system:serviceaccount:{SYSTEM}:urumi-{function}"
+    rights = kubectl("auth", "can-i", "--list", "--as", account, "-n", SYSTEM).stdout
+    verbs = [line.split()[-1] for line in rights.splitlines()[1:] if not line.startswith(("self", " "))]
+    assert verbs == []
+
+
+def test_no_function_but_reconcile_holds_a_token(api: Api) -> None:
+    api.http.get("/api/health")
+    for function in ("create", "delete", "status"):
+        for pod in pods(function):
+            assert not any("projected" in volume for volume in pod["spec"]["volumes"]), function
