@@ -12,6 +12,7 @@ import ssl
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -35,9 +36,11 @@ MANAGER = "urumi"
 PLATFORM_LABEL = "urumi.dev/platform"
 OWNER_LABEL = "urumi.dev/owner"
 PREPARED, RELEASED, IDENTITY = "urumi.dev/prepared", "urumi.dev/release", "urumi.dev/identity"
+# Of a store that is nobody's yet: its Ingress as the chart renders it, for a host that is still to come.
+ROUTE, HOST_TO_COME = "urumi.dev/ingress", "host-to-come.invalid"
 TIMEOUT = (3, 15)  # seconds to connect, to answer
 PAGE = 500
-ROUTE_PATIENCE = 2.5  # seconds
+ROUTE_PATIENCE = 5  # seconds
 
 CORE = "/api/v1"
 APPS = "/apis/apps/v1"
@@ -95,18 +98,20 @@ class KubernetesCluster:
         if PREPARED not in namespace["metadata"].get("annotations", {}):
             # Our role may not be bound here yet, and what is to be done does not depend on more.
             return Observation(namespace=Namespace.ACTIVE)
-        deployments = self._list(f"{APPS}/{within}/deployments")
-        databases = self._list(f"{APPS}/{within}/statefulsets")
-        ingresses = self._list(f"{NETWORK}/{within}/ingresses")
-        releases = self._list(f"{CORE}/{within}/secrets", label="owner=helm")
+        deployments, databases, ingresses, releases = self._lists(
+            (f"{APPS}/{within}/deployments", {}),
+            (f"{APPS}/{within}/statefulsets", {}),
+            (f"{NETWORK}/{within}/ingresses", {}),
+            (f"{CORE}/{within}/secrets", {"label": "owner=helm"}),
+        )
         seen = _fold(namespace, deployments, databases, ingresses, _release(releases))
         if not seen["workloads"] and seen["release"] is not Release.ABSENT:
-            seen["problem"] = diagnosis.problem(
-                deployments=deployments,
-                pods=self._list(f"{CORE}/{within}/pods"),
-                claims=self._list(f"{CORE}/{within}/persistentvolumeclaims"),
-                events=self._list(f"{CORE}/{within}/events", field="type=Warning"),
+            pods, claims, events = self._lists(
+                (f"{CORE}/{within}/pods", {}),
+                (f"{CORE}/{within}/persistentvolumeclaims", {}),
+                (f"{CORE}/{within}/events", {"field": "type=Warning"}),
             )
+            seen["problem"] = diagnosis.problem(deployments=deployments, pods=pods, claims=claims, events=events)
         if seen["workloads"] and store.host and seen["host"] == store.host:
             seen["reachable"], seen["problem"] = self._answers(store.host)
         return Observation(**seen)
@@ -197,10 +202,17 @@ class KubernetesCluster:
         labels = self._labels(store)
         self._apply(f"{CORE}/namespaces", {"apiVersion": "v1", "kind": "Namespace",
                     "metadata": {"name": store.namespace, "labels": labels | POD_SECURITY}})  # fmt: skip
-        within = f"namespaces/{store.namespace}"
-        for path, body in _guardrails(labels, settings()):
-            self._apply(f"{path}/{within}/{_plural(body['kind'])}", body)
-        drawn = self._secret(store, labels)
+        if binding := _binding(labels, settings()):
+            self._apply(f"{RBAC}/namespaces/{store.namespace}/rolebindings", binding)  # lets us make the rest
+        with ThreadPoolExecutor(4) as threads:
+            secret = threads.submit(self._secret, store, labels)
+            fences = [
+                threads.submit(self._apply, f"{path}/namespaces/{store.namespace}/{plural}", body)
+                for path, plural, body in _fences(labels, settings())
+            ]
+            for fence in fences:
+                fence.result()
+            drawn = secret.result()
         identity = drawn["metadata"].get("annotations", {}).get(IDENTITY, "0")
         self._annotate(store.namespace, {PREPARED: "1", IDENTITY: identity})
 
@@ -227,7 +239,8 @@ class KubernetesCluster:
         helm.upgrade(
             release=store.helm_release, chart=chart, namespace=store.namespace, values=engines.values(conf, store)
         )
-        self._annotate(store.namespace, {RELEASED: store.release})
+        route = json.dumps(self._ingress(store)) if store.owner is None else None
+        self._annotate(store.namespace, {RELEASED: store.release, ROUTE: route})
 
     def heal(self, store: Store) -> None:
         """Forgets the unfinished revision. Helm's next upgrade takes over its objects, and volumes were never touched.
@@ -242,13 +255,20 @@ class KubernetesCluster:
 
     def route(self, store: Store) -> None:
         """The chart's Ingress alone: a whole upgrade would take seconds, and restart what just runs."""
-        conf = settings()
-        chart = conf.charts / engines.RECIPES[store.type].chart
-        values = engines.values(conf, store)
-        for manifest in helm.template(
-            release=store.helm_release, chart=chart, namespace=store.namespace, values=values, only="ingress.yaml"
-        ):
+        namespace = self._call("get", f"{CORE}/namespaces/{store.namespace}")
+        rendered = namespace["metadata"].get("annotations", {}).get(ROUTE) or json.dumps(self._ingress(store))
+        for manifest in json.loads(rendered.replace(HOST_TO_COME, store.host or "")):
+            manifest["metadata"]["labels"][OWNER_LABEL] = engines.owner_label(store.owner)
             self._apply(f"{NETWORK}/namespaces/{store.namespace}/ingresses", manifest)
+
+    def _ingress(self, store: Store) -> list[Object]:
+        """The chart's Ingress for a host that is still to come. Helm needs most of a second for it."""
+        conf = settings()
+        values = engines.values(conf, store.model_copy(update={"host": HOST_TO_COME}))
+        return helm.template(
+            release=store.helm_release, chart=conf.charts / engines.RECIPES[store.type].chart,
+            namespace=store.namespace, values=values, only="ingress.yaml",
+        )  # fmt: skip
 
     def personalise(self, store: Store) -> None:
         path = f"{CORE}/namespaces/{store.namespace}/secrets/{engines.SECRET_NAME}"
@@ -346,7 +366,9 @@ class KubernetesCluster:
             PLATFORM_LABEL: self._platform,
         }
 
-    def _annotate(self, namespace: str, annotations: dict[str, str], *, labels: dict[str, str] | None = None) -> None:
+    def _annotate(
+        self, namespace: str, annotations: dict[str, str | None], *, labels: dict[str, str] | None = None
+    ) -> None:
         change = {"metadata": {"annotations": annotations, "labels": labels or {}}}
         path = f"{CORE}/namespaces/{namespace}"
         self._call("patch", path, body=change, content_type="application/merge-patch+json")
@@ -367,6 +389,11 @@ class KubernetesCluster:
     def _delete(self, path: str) -> None:
         with suppress(_Missing):
             self._call("delete", path)
+
+    def _lists(self, *wanted: tuple[str, dict[str, str]]) -> list[list[Object]]:
+        """Several LISTs at the same time: together they take as long as the slowest of them."""
+        with ThreadPoolExecutor(len(wanted)) as threads:
+            return list(threads.map(lambda each: self._list(each[0], **each[1]), wanted))
 
     def _list(self, path: str, *, label: str | None = None, field: str | None = None) -> list[Object]:
         """All pages of a LIST, without what nobody here asks for: with many stores that is most of it."""
@@ -429,41 +456,35 @@ POD_SECURITY = {
     f"pod-security.kubernetes.io/{mode}": value
     for mode, value in [("enforce", "restricted"), ("enforce-version", "latest"), ("warn", "restricted")]
 }
-_PLURALS = {"NetworkPolicy": "networkpolicies"}
 
 
-def _plural(kind: str) -> str:
-    return _PLURALS.get(kind, kind.lower() + "s")
+def _binding(labels: dict[str, str], conf: Settings) -> Object | None:
+    """Our own right to work in the namespace, unless we have it everywhere."""
+    if not conf.store_role:
+        return None
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "urumi-reconcile", "labels": labels},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": conf.store_role},
+        "subjects": [{"kind": "ServiceAccount", "name": conf.service_account, "namespace": conf.platform_namespace}],
+    }
 
 
-def _guardrails(labels: dict[str, str], conf: Settings) -> Iterator[tuple[str, Object]]:
-    """What fences a store in, whatever its chart does. The role comes first: it lets us make the rest."""
-    if conf.store_role:
-        yield (
-            RBAC,
-            {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "RoleBinding",
-                "metadata": {"name": "urumi-reconcile", "labels": labels},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": conf.store_role},
-                "subjects": [
-                    {"kind": "ServiceAccount", "name": conf.service_account, "namespace": conf.platform_namespace}
-                ],
-            },
-        )
+def _fences(labels: dict[str, str], conf: Settings) -> Iterator[tuple[str, str, Object]]:
+    """What fences a store in, whatever its chart does: API path, plural, object."""
     metadata = {"name": "store", "labels": labels}
-    hard = conf.store_quota
-    yield CORE, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": hard}}
-    yield CORE, {"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": {"limits": LIMITS}}
-    yield (
-        NETWORK,
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {"name": "default-deny", "labels": labels},
-            "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
-        },
-    )
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": conf.store_quota}}
+    limits = {"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": {"limits": LIMITS}}
+    deny = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "default-deny", "labels": labels},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+    }
+    yield CORE, "resourcequotas", quota
+    yield CORE, "limitranges", limits
+    yield NETWORK, "networkpolicies", deny
 
 
 def _fold(

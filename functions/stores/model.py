@@ -247,12 +247,12 @@ def _build(store: Store, seen: Observation) -> Decision:
         return Decision(Action.WAIT, seen.problem)
     if store.owner is None:
         return Decision(Action.NOTHING if store.status is Phase.WARM else Action.MARK_WARM)
+    if seen.host != store.host:
+        return Decision(Action.ROUTE)  # first: an ingress controller takes up to two seconds to learn of a route
     if seen.identity != store.identity:
         return Decision(Action.PERSONALISE)
     if store.sealed_identity != store.identity:
         return Decision(Action.SEAL)
-    if seen.host != store.host:
-        return Decision(Action.ROUTE)
     if store.status is Phase.READY:
         return Decision(Action.NOTHING)
     if not seen.reachable:

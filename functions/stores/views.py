@@ -1,19 +1,14 @@
 """What status answers: each view reads the database and shows what the caller may see."""
 
-from collections.abc import Iterator
 from typing import Annotated
 from uuid import UUID
 
 import flask
-from prometheus_client import CollectorRegistry, exposition
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from pydantic import BaseModel, ConfigDict, Field
 
-from stores import api, db, dead_letters, engines, http, lifecycle
-from stores.model import Engine, Phase
+from stores import api, db, engines, http, lifecycle
+from stores.model import Phase
 from stores.settings import settings
-
-BUCKETS = [1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 600.0]
 
 
 class Paging(BaseModel):
@@ -100,37 +95,6 @@ def health(_: http.Call) -> flask.Response:
 
 
 def metrics(_: http.Call) -> flask.Response:
-    class FromDatabase:
-        def collect(self) -> Iterator[Metric]:
-            yield from _families()
+    from stores import metrics  # Prometheus' library takes its time to load, and no merchant's request needs it
 
-    registry = CollectorRegistry()
-    registry.register(FromDatabase())
-    return flask.Response(exposition.generate_latest(registry), content_type=exposition.CONTENT_TYPE_PLAIN_0_0_4)
-
-
-def _families() -> list[Metric]:
-    with db.connection() as conn:
-        rows = db.metrics(conn, BUCKETS)
-        age = db.sweep_age(conn)
-    stores_total = GaugeMetricFamily("stores_total", "Stores, by status and engine.", labels=["status", "type"])
-    known = {(status, engine): count for status, engine, count in rows["stores"]}
-    for status in Phase:
-        for engine in Engine:
-            if status is not Phase.DELETED:
-                stores_total.add_metric([status, engine], known.get((status, engine), 0))
-    duration = HistogramMetricFamily(
-        "provisioning_duration_seconds", "Request to the first answer of the store's own address.", labels=["type"]
-    )
-    for engine, count, total, counts in rows["durations"]:
-        buckets = [(str(le), float(n)) for le, n in zip(BUCKETS, counts, strict=False)] + [("+Inf", float(count))]
-        duration.add_metric([engine], buckets, sum_value=total)
-    errors = CounterMetricFamily("store_creation_errors_total", "Refused or failed creations.", labels=["reason"])
-    for reason, count in rows["errors"]:
-        errors.add_metric([reason or "unknown"], count)
-    sweep = GaugeMetricFamily("urumi_sweep_age_seconds", "Since the last complete sweep.")
-    if age is not None:
-        sweep.add_metric([], age)
-    letters = GaugeMetricFamily("urumi_dead_letters", "Events that were neither delivered nor sent again.")
-    letters.add_metric([], dead_letters.count())
-    return [stores_total, duration, errors, sweep, letters]
+    return flask.Response(metrics.text(), content_type=metrics.CONTENT_TYPE)
