@@ -24,10 +24,11 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.sql import Composable
 
-from stores import auth, db, lifecycle, logs, simulator  # noqa: F401 (imported before the fork, not in each child)
+from stores import auth, db, engines, lifecycle, logs, simulator  # noqa: F401 (imported before the fork, not in each child)
 from stores.api import StoreRequest
 from stores.errors import Busy, Conflict
 from stores.model import Desired, Engine, Phase, Store
+from stores.settings import settings
 
 ORIGIN = lifecycle.Origin(auth.Caller("alice", "owner"), "203.0.113.9")
 WRITE = re.compile(r"\s*(insert|update|delete)\b", re.IGNORECASE)
@@ -118,6 +119,19 @@ def ask(name: str) -> UUID:
 
 def made(name: str) -> UUID:
     return sweep_until(ask(name), Phase.READY)
+
+
+def claimed(name: str) -> UUID:
+    """A store from stock whose owner has just asked for it."""
+    with db.transaction() as tx:
+        warm = db.add_warm(
+            tx, engine=Engine.MEDUSA, release=engines.wanted_release(settings(), Engine.MEDUSA), deadline=600
+        )
+    while row(warm.id).status is not Phase.WARM:
+        lifecycle.converge(store_id=warm.id)
+    store_id = ask(name)
+    assert store_id == warm.id
+    return store_id
 
 
 def retired(name: str) -> UUID:
@@ -229,6 +243,7 @@ SCENARIOS = {
         finish=lambda name, _: sweep_until(ask(name), Phase.READY),
     ),
     "create": Scenario(prepare=ask, play=converge(Phase.READY), finish=converge(Phase.READY)),
+    "claim": Scenario(prepare=claimed, play=converge(Phase.READY), finish=converge(Phase.READY)),
     "give up": Scenario(prepare=broken, play=give_up, finish=give_up),
     "retry": Scenario(
         prepare=failed,

@@ -19,7 +19,7 @@ import pytest
 from tests.support import FUNCTIONS, ROOT, Database, Postgres, clean_environment, environment
 
 AT_ONCE = 2
-SCENARIOS = ["request", "create", "give up", "retry", "sleep", "rotate", "retire", "delete", "orphan"]
+SCENARIOS = ["request", "create", "claim", "give up", "retry", "sleep", "rotate", "retire", "delete", "orphan"]
 
 
 class Player:
@@ -102,6 +102,7 @@ def test_the_scenarios_end_as_they_should(players: list[Player]) -> None:
     assert {s: end["store"]["status"] for s, end in ends.items()} == {
         "request": "ready",
         "create": "ready",
+        "claim": "ready",
         "give up": "failed",
         "retry": "ready",
         "sleep": "asleep",
@@ -111,6 +112,8 @@ def test_the_scenarios_end_as_they_should(players: list[Player]) -> None:
         "orphan": "deleted",
     }
     assert ends["create"]["done in the cluster"] == ["prepare", "install"]
+    assert ends["claim"]["done in the cluster"] == ["prepare", "install", "route", "personalise"]
+    assert ends["claim"]["sealed password opens the shop"] == [True]
     assert ends["create"]["sealed password opens the shop"] == [True]
     assert ends["rotate"]["sealed password opens the shop"] == [True]
     assert ends["delete"]["namespaces"][0]["removed"]

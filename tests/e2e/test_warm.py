@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e import medusa_order, woo_order
 from tests.e2e.conftest import INGRESS, Owner, images_built, objects, platform, visit
+from tests.support import eventually
 
 STOCK = 3
 CLAIMS = int(os.environ.get("URUMI_E2E_CLAIMS", "5"))
@@ -108,14 +109,26 @@ def claimed_identity(namespace: str) -> str:
     return str(found[0]["metadata"]["annotations"]["urumi.dev/identity"])
 
 
-@pytest.mark.parametrize("moment", ["claim and identity", "identity and ingress"])
+def routed(namespace: str) -> bool:
+    return bool(objects("ingress", "-n", namespace))
+
+
+def personalised(namespace: str) -> bool:
+    return claimed_identity(namespace) != "0"
+
+
+KILLED_BETWEEN: dict[str, Callable[[str], bool]] = {
+    "claim and ingress": lambda _: True,
+    "ingress and identity": routed,
+    "identity and ready": personalised,
+}
+
+
+@pytest.mark.parametrize("moment", KILLED_BETWEEN)
 def test_reconcile_killed_between(moment: str, stocked: Owner) -> None:
     wait_for_stock(stocked, 1)
     store = stocked.create(f"killed-{moment.split()[0]}", "medusa")
-    if moment == "identity and ingress":
-        until = time.monotonic() + 30
-        while claimed_identity(store["namespace"]) == "0" and time.monotonic() < until:
-            time.sleep(0.01)
+    eventually(lambda: KILLED_BETWEEN[moment](store["namespace"]), seconds=30, every=0.01)
     kill_reconcile(stocked)
     ready = stocked.ready(store, seconds=120)
     assert ready["name"] in visit(ready["host"]).text
