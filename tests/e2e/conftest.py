@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
@@ -21,10 +21,18 @@ import pytest
 from stores import helm
 from tests.support import RunningUrumi, folder, start_urumi
 
+if TYPE_CHECKING:
+    from tests.e2e.knative import Api
+
 ARTIFACTS = Path(os.environ.get("URUMI_ARTIFACTS", ".urumi/artifacts")).resolve()
 INGRESS = os.environ.get("URUMI_INGRESS_ADDRESS", "127.0.0.1:80")
 FIGURES: dict[str, list[float]] = defaultdict(list)
 REMARKS: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The deployed platform comes last: its sweep is no part of what the other tests measure."""
+    items.sort(key=lambda item: "deployed" in getattr(item, "fixturenames", ()))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -175,6 +183,28 @@ def platform(**settings: str) -> Iterator[Owner]:
 def owner() -> Iterator[Owner]:
     with platform() as owner:
         yield owner
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Iterator[None]:
+    """Urumi in the cluster, as `make deploy` installs it; once for all tests that want it."""
+    from tests.e2e import knative
+
+    with knative.installed():
+        yield
+
+
+@pytest.fixture(scope="session")
+def api(deployed: None) -> Iterator[Api]:  # noqa: ARG001 (a fixture cannot be marked to use another)
+    """The API's one address, as the administrator reaches it."""
+    from tests.e2e import knative
+
+    api = knative.Api(knative.first_token())
+    yield api
+    for store in api.http.get("/api/stores", params={"limit": 200}).json()["items"]:
+        if store["name"].startswith(knative.PREFIX):
+            api.delete(store)
+    api.http.close()
 
 
 @pytest.fixture

@@ -1,153 +1,31 @@
-"""Urumi on a cluster as `make deploy` installs it: functions from zero, events lost and repeated, rights, addresses.
-
-Leaves an installation that was there as it was; takes its own down with everything in it.
-"""
+"""Urumi on a cluster as `make deploy` installs it: functions from zero, events lost and repeated, rights, addresses."""
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 import yaml
 
 from stores import helm
-from tests.e2e.conftest import FIGURES, INGRESS, kubectl, leftovers, objects
-from tests.support import ROOT, eventually
+from tests.e2e.conftest import kubectl, leftovers, objects
+from tests.e2e.knative import SYSTEM, Api, Store, asleep, inside, pods, post_to_broker, run
+from tests.support import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("deployed")]
 
-SYSTEM = "urumi-system"
 Figure = Callable[[str, float], None]
-Store = dict[str, Any]
-
-
-def run(*arguments: str) -> str:
-    """knative/deploy.py, as make runs it."""
-    command = [sys.executable, str(ROOT / "knative" / "deploy.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-class Api:
-    """The one address, as a merchant with a token sees it."""
-
-    def __init__(self, host: str, token: str) -> None:
-        headers = {"Host": host, "Authorization": f"Bearer {token}"}
-        self.http = httpx.Client(base_url=f"http://{INGRESS}", headers=headers, timeout=60)
-
-    def create(self, name: str, engine: str = "medusa") -> Store:
-        response = self.http.post("/api/stores", json={"name": name, "type": engine})
-        assert response.status_code == 202, response.text
-        return dict(response.json())
-
-    def store(self, store: Store) -> Store | None:
-        response = self.http.get(f"/api/stores/{store['id']}")
-        return None if response.status_code == 404 else dict(response.json())
-
-    def ready(self, store: Store, *, seconds: float = 300) -> Store:
-        def is_ready() -> Store | None:
-            now = self.store(store)
-            return now if now and now.get("status") == "ready" else None
-
-        return dict(eventually(is_ready, seconds=seconds, every=0.5))
-
-    def delete(self, store: Store, *, seconds: float = 180) -> None:
-        assert self.http.delete(f"/api/stores/{store['id']}").status_code in (202, 404)
-        eventually(lambda: self.store(store) is None, seconds=seconds, every=0.5)
-
-
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[None]:
-    was_there = kubectl("get", "namespace", SYSTEM, check=False).returncode == 0
-    began = time.monotonic()
-    try:
-        run("deploy")
-        FIGURES["deploy: seconds until the platform runs"].append(time.monotonic() - began)
-        yield
-    finally:
-        if not was_there:
-            run("undeploy", "--stores")
-
-
-@pytest.fixture(scope="module")
-def api(deployed: None) -> Iterator[Api]:  # noqa: ARG001 (a fixture cannot be marked to use another)
-    secret = json.loads(kubectl("get", "secret", "urumi-first-token", "-n", SYSTEM, "-o", "json").stdout)
-    api = Api("api.localhost", base64.b64decode(secret["data"]["token"]).decode())
-    yield api
-    for store in api.http.get("/api/stores").json()["items"]:
-        if store["name"].startswith("knative-"):
-            api.delete(store)
-    api.http.close()
 
 
 @pytest.fixture(scope="module")
 def shop(api: Api) -> Store:
     """A store that is ready, for the tests that only look on."""
-    return api.ready(api.create(f"knative-{uuid4().hex[:8]}"))
-
-
-def pods(function: str) -> list[Store]:
-    return objects("pods", "-n", SYSTEM, "-l", f"serving.knative.dev/service={function}")
-
-
-def asleep(function: str) -> bool:
-    """No pod of it is left but those that are on their way out, which takes Knative's proxy half a minute."""
-    return all("deletionTimestamp" in pod["metadata"] for pod in pods(function))
-
-
-def inside(*arguments: str) -> str:
-    """`python -m stores.cli` in the cluster, as `make cli` runs it."""
-    return run("cli", *arguments)
-
-
-def post_to_broker(event: dict[str, str], body: str = "{}") -> None:
-    """One CloudEvent in binary mode, from a pod that may talk to the broker."""
-    headers = {f"ce-{name}": value for name, value in event.items()} | {"content-type": "application/json"}
-    program = (
-        "import os, urllib.request as u;"
-        f"print(u.urlopen(u.Request(os.environ['K_SINK'], {body.encode()!r}, {headers!r})).status)"
-    )
-    with operator() as pod:
-        assert kubectl("exec", "-n", SYSTEM, pod, "--", "python", "-c", program).stdout.strip() == "202"
-
-
-@contextmanager
-def operator() -> Iterator[str]:
-    """A pod like `make cli`'s, for what the command line has no word for; its name."""
-    name = f"operator-{uuid4().hex[:6]}"
-    service = json.loads(kubectl("get", "ksvc", "create", "-n", SYSTEM, "-o", "json").stdout)
-    template = service["spec"]["template"]["spec"]
-    (container,) = template["containers"]
-    keys = ("image", "imagePullPolicy", "env", "envFrom", "securityContext", "resources", "volumeMounts")
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": SYSTEM, "labels": {"urumi.dev/component": "operator"}},
-        "spec": {
-            "automountServiceAccountToken": False,
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": 300,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [{key: container[key] for key in keys} | {"name": "cli", "command": ["sleep", "300"]}],
-            "volumes": template["volumes"],
-        },
-    }
-    kubectl("apply", "-f", "-", stdin=yaml.safe_dump(pod))
-    try:
-        kubectl("wait", "-n", SYSTEM, f"pod/{name}", "--for=condition=Ready", "--timeout=90s")
-        yield name
-    finally:
-        kubectl("delete", "pod", "-n", SYSTEM, name, "--wait=false")
+    return api.ready(api.create())
 
 
 # --- from nothing to a store ---------------------------------------------------------------------------------------
@@ -188,7 +66,7 @@ def test_the_api_has_one_address_that_finds_each_function(api: Api) -> None:
 def test_functions_at_zero_wake_and_bring_a_store(api: Api, figure: Figure) -> None:
     eventually(lambda: asleep("create") and asleep("status"), seconds=360, every=1)
     began = time.monotonic()
-    store = api.create(f"knative-{uuid4().hex[:8]}")
+    store = api.create()
     figure("create from zero: seconds to 202", time.monotonic() - began)
     began = time.monotonic()
     api.store(store)
@@ -236,7 +114,7 @@ def test_the_sweep_alone_brings_a_store_when_every_event_is_lost(api: Api, figur
                 for name in ("requests", "changes")}  # fmt: skip
     kubectl("delete", "trigger", "-n", SYSTEM, *triggers)
     try:
-        store = api.create(f"knative-{uuid4().hex[:8]}")
+        store = api.create()
         ready = api.ready(store, seconds=400)
         figure("sweep alone: seconds from request to ready", ready["time_to_ready_seconds"])
     finally:
@@ -248,7 +126,7 @@ def test_the_sweep_alone_brings_a_store_when_every_event_is_lost(api: Api, figur
 
 
 def test_a_restart_of_the_broker_costs_no_store(api: Api, figure: Figure) -> None:
-    store = api.create(f"knative-{uuid4().hex[:8]}")
+    store = api.create()
     kubectl("delete", "pod", "-n", "knative-eventing", "-l", "messaging.knative.dev/role=dispatcher", "--wait=false")
     kubectl("delete", "pod", "-n", "knative-eventing", "-l", "eventing.knative.dev/brokerRole", "--wait=false")
     ready = api.ready(store, seconds=400)
