@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -15,7 +17,7 @@ import yaml
 from stores import helm
 from tests.e2e.conftest import kubectl, leftovers, objects
 from tests.e2e.knative import SYSTEM, Api, Store, asleep, inside, pods, post_to_broker, run
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("deployed")]
 
@@ -205,12 +207,49 @@ def test_reconciles_token_may_look_after_a_store(as_reconcile: Callable[..., str
             assert as_reconcile("auth", "can-i", verb, what, "-n", shop["namespace"]).startswith("ALLOWED: yes")
 
 
-@pytest.mark.parametrize("function", ["create", "delete", "status"])
-def test_the_other_functions_have_no_rights_at_all(function: str) -> None:
-    account = f"system:serviceaccount:{SYSTEM}:urumi-{function}"
-    rights = kubectl("auth", "can-i", "--list", "--as", account, "-n", SYSTEM).stdout
-    verbs = [line.split()[-1] for line in rights.splitlines()[1:] if not line.startswith(("self", " "))]
-    assert verbs == []
+Rights = dict[tuple[str, str], set[str]]  # (resource, the names it is limited to) -> verbs
+
+
+def granted(account: str, namespace: str) -> Rights:
+    """What the API server says that an account may do with objects."""
+    listed = kubectl("auth", "can-i", "--list", "--as", f"system:serviceaccount:{SYSTEM}:{account}", "-n", namespace)
+    rights: Rights = defaultdict(set)
+    for line in listed.stdout.splitlines()[1:]:
+        resource, _urls, names, verbs = re.fullmatch(r"(\S*)\s+\[(.*)]\s+\[(.*)]\s+\[(.*)]", line).groups()  # type: ignore[union-attr]
+        if resource:
+            rights[resource, names] |= set(verbs.split())
+    return dict(rights)
+
+
+def documented() -> dict[tuple[str, str], Rights]:
+    """docs/rights.md: (heading of the table's first column, account) -> rights."""
+    tables: dict[tuple[str, str], Rights] = {}
+    heading = ""
+    for line in (ROOT / "docs" / "rights.md").read_text(encoding="utf-8").splitlines():
+        cells = [re.findall("`([^`]+)`", cell) or cell.strip() for cell in line.split("|")[1:-1]]
+        match cells:
+            case [str() as first, "Resources", "Named", "Verbs"]:
+                heading = first
+            case [[account], resources, names, verbs]:
+                rights = tables.setdefault((heading, account), defaultdict(set))
+                for resource in resources if isinstance(resources, list) else []:
+                    rights[resource, " ".join(names)] |= set(verbs)
+    return tables
+
+
+def test_the_rights_of_each_account_are_those_in_the_table(shop: Store) -> None:
+    anybody = granted("nobody-has-made-this-account", "default")
+    assert all(resource.startswith("selfsubject") for resource, _ in anybody), anybody
+    tables = documented()
+    accounts = {each["metadata"]["name"] for each in objects("serviceaccounts", "-n", SYSTEM)}
+    assert {account for _, account in tables} == accounts - {"default"}
+    for account in accounts:
+        everywhere = tables.get(("Account", account), {})
+        for namespace in ("default", "kube-system", SYSTEM):
+            assert granted(account, namespace) == anybody | everywhere, f"{account} in {namespace}"
+        in_a_store = tables.get(("Account in a store", account), {})
+        both = {what: everywhere.get(what, set()) | in_a_store.get(what, set()) for what in everywhere | in_a_store}
+        assert granted(account, shop["namespace"]) == anybody | both, f"{account} in a store"
 
 
 def test_no_function_but_reconcile_holds_a_token(api: Api) -> None:
