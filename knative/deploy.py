@@ -12,11 +12,13 @@ import base64
 import hashlib
 import json
 import os
+import re
 import secrets
 import shlex
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +54,7 @@ class Found:
     """What this cluster has, which no file can know."""
 
     gateway: tuple[str, str] | None  # the Gateway to which the API's route attaches: namespace, name
+    listeners: dict[str, list[str]]  # that Gateway's listeners by protocol: HTTP, HTTPS
     backend: tuple[str, str] | None  # Knative's gateway Service for addresses inside the cluster: namespace, name
     sink: str  # the broker's address
     settings: str  # digest of the settings: a change starts new revisions
@@ -142,6 +145,15 @@ def apply(objects: Sequence[Object]) -> str:
     )  # fmt: skip
 
 
+def delete(objects: Sequence[Object]) -> None:
+    """Deletes what is there of them, without waiting."""
+    for each in objects:
+        subprocess.run(
+            [helm.binary("kubectl"), "delete", "-f", "-", "--ignore-not-found", "--wait=false"],
+            input=yaml.safe_dump(each), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+
 def render(overlay: str) -> list[Object]:
     text = kubectl("kustomize", str(KNATIVE / "overlays" / overlay))
     return [document for document in yaml.safe_load_all(text) if document]
@@ -166,11 +178,16 @@ def missing(overlay: str, chart_values: Object) -> Iterator[str]:
             "There is no Gateway (Gateway API), which gives the API its address. Make one, or with Traefik take"
             " OVERLAY=k3s."
         )
+    elif chart_values["tls"]["enabled"] and not any("HTTPS" in found for found in gateways().values()):
+        yield (
+            "tls.enabled is set, but no Gateway has a listener for HTTPS. Add one for the API; with tls.certificates"
+            f" per-host its certificate is the Secret {NAMESPACE}/api-tls."
+        )
     default = "storageclass.kubernetes.io/is-default-class"
     classes = [c["metadata"].get("annotations", {}).get(default) for c in items("storageclasses")]
     if "true" not in classes and not chart_values["database"].get("storageClass"):
         yield "No StorageClass is the default one, and database.storageClass names none."
-    if chart_values.get("tls", {}).get("enabled") and get("crd", "certificates.cert-manager.io") is None:
+    if chart_values["tls"]["enabled"] and get("crd", "certificates.cert-manager.io") is None:
         yield "tls.enabled is set, but cert-manager is not installed."
     if get("crd", "scrapeconfigs.monitoring.coreos.com") is None and chart_values.get("monitoring", {}).get("operator"):
         yield "monitoring.operator is set, but the Prometheus operator is not installed."
@@ -221,6 +238,9 @@ def deploy(arguments: argparse.Namespace) -> None:
     say("events, addresses")
     rest = [each for each in objects if each["kind"] not in ("Broker", "Service")]
     rest = list(dressed(rest, look(gateway=arguments.gateway), chart_values))
+    if not chart_values["tls"]["enabled"]:
+        delete([each for each in rest if each["metadata"]["name"] == TO_HTTPS])  # of a deployment that had it
+        rest = [each for each in rest if each["metadata"]["name"] != TO_HTTPS]
     apply(rest)
     wait_for_triggers(rest)
     wait("apiserversource", "changes", "condition=Ready")
@@ -232,6 +252,7 @@ def deploy(arguments: argparse.Namespace) -> None:
 
 PATIENCE = 20  # seconds for which a trigger may say that it failed
 LOCAL = ("local", "ping")
+TO_HTTPS = "to-https"  # the route that leads plain http to https
 ROUTES = ("HTTPRoute", "ReferenceGrant", "IngressRoute", "Middleware")
 
 
@@ -313,26 +334,44 @@ def look(*, gateway: str | None) -> Found:
     """Looks up what only the cluster knows."""
     broker = get("broker", "stores", "-n", NAMESPACE) or {}
     config = get("configmap", "urumi-settings", "-n", NAMESPACE) or {}
-    gateways = [
-        (g["metadata"]["namespace"], g["metadata"]["name"]) for g in items("gateways.gateway.networking.k8s.io", "-A")
-    ]
+    known = gateways()
     if gateway:
         namespace, _, name = gateway.partition("/")
-        gateways = [(namespace, name)]
-    if len(gateways) > 1:
-        names = ", ".join("/".join(each) for each in gateways)
+        known = {(namespace, name): known.get((namespace, name), {})}
+    if len(known) > 1:
+        names = ", ".join("/".join(each) for each in known)
         sys.exit(f"There are several Gateways ({names}). Name one: make deploy GATEWAY=namespace/name")
+    chosen = next(iter(known), None)
     return Found(
-        gateway=gateways[0] if gateways else None,
+        gateway=chosen,
+        listeners=known[chosen] if chosen else {},
         backend=knative_gateway(),
         sink=broker.get("status", {}).get("address", {}).get("url", ""),
         settings=hashlib.sha256(json.dumps(config.get("data", {}), sort_keys=True).encode()).hexdigest()[:12],
     )
 
 
+def gateways() -> dict[tuple[str, str], dict[str, list[str]]]:
+    """The listeners of each Gateway by their protocol."""
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for each in items("gateways.gateway.networking.k8s.io", "-A"):
+        listeners = found[each["metadata"]["namespace"], each["metadata"]["name"]] = defaultdict(list)
+        for listener in each["spec"]["listeners"]:
+            listeners[listener["protocol"]].append(listener["name"])
+    return found
+
+
+def attachments(found: Found, protocol: str | None) -> list[Object]:
+    """What a route names as its parents: the Gateway, or those of its listeners that speak a protocol."""
+    gateway = dict(zip(("namespace", "name"), found.gateway or (), strict=False))
+    return [gateway | {"sectionName": name} for name in found.listeners.get(protocol, [])] if protocol else [gateway]
+
+
 def dressed(objects: Sequence[Object], found: Found, chart_values: Object) -> Iterator[Object]:
     """The overlay's objects with this cluster's names put in. Pure."""
-    host = f"{chart_values['hosts']['api']}.{chart_values['domain']}"
+    domain = chart_values["domain"]
+    host = f"{chart_values['hosts']['api']}.{domain}"
+    secure = "HTTPS" if chart_values["tls"]["enabled"] else None
     for each in objects:
         match each["kind"], each["apiVersion"].partition("/")[0]:
             case "Service", "serving.knative.dev":
@@ -344,11 +383,14 @@ def dressed(objects: Sequence[Object], found: Found, chart_values: Object) -> It
                     each["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0], found, chart_values
                 )
             case "HTTPRoute", _:
-                each["spec"]["hostnames"] = [host]
+                redirects = each["metadata"]["name"] == TO_HTTPS
+                each["spec"]["hostnames"] = [f"*.{domain}" if redirects else host]
                 if found.gateway:
-                    each["spec"]["parentRefs"] = [dict(zip(("namespace", "name"), found.gateway, strict=True))]
-                for rule in each["spec"]["rules"] if found.backend else []:
+                    each["spec"]["parentRefs"] = attachments(found, "HTTP" if redirects else secure)
+                for rule in each["spec"]["rules"] if found.backend and not redirects else []:
                     rule["backendRefs"][0] |= dict(zip(("namespace", "name"), found.backend or (), strict=True))
+            case "ReferenceGrant", _ if each["metadata"]["name"] == "urumi-certificate":
+                each["spec"]["from"][0]["namespace"] = found.gateway[0] if found.gateway else NAMESPACE
             case "ReferenceGrant", _ if found.backend:
                 each["metadata"]["namespace"], each["spec"]["to"][0]["name"] = found.backend
             case "IngressRoute" | "Middleware", _:
@@ -356,7 +398,8 @@ def dressed(objects: Sequence[Object], found: Found, chart_values: Object) -> It
                     each["metadata"]["namespace"] = found.backend[0]
                 for route in each["spec"].get("routes", []):
                     route["match"] = route["match"].replace("api.localhost", host)
-                    if found.backend:
+                    route["match"] = route["match"].replace(r"\.localhost$", rf"\.{re.escape(domain)}$")
+                    if found.backend and each["metadata"]["name"] != TO_HTTPS:
                         route["services"][0]["name"] = found.backend[1]
         yield each
 
@@ -480,11 +523,7 @@ def undeploy(arguments: argparse.Namespace) -> None:
     say("functions, events")
     routes = [each for each in render(arguments.overlay) if each["kind"] in ROUTES]
     found = look(gateway=arguments.gateway)
-    for each in [*render(arguments.overlay), *dressed(routes, found, merged([CHART / "values.yaml"]))]:
-        subprocess.run(
-            [helm.binary("kubectl"), "delete", "-f", "-", "--ignore-not-found", "--wait=false"],
-            input=yaml.safe_dump(each), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+    delete([*render(arguments.overlay), *dressed(routes, found, merged([CHART / "values.yaml"]))])
     say("platform")
     subprocess.run(
         [helm.binary("helm"), "uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found"],

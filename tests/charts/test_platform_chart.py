@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -273,11 +275,58 @@ def test_without_tls_nothing_of_cert_manager_is_there(local: list[Manifest]) -> 
 
 def test_certificates_per_host_are_proved_by_http(prod: list[Manifest]) -> None:
     (issuer,) = of_kind(prod, "ClusterIssuer")
-    assert issuer["spec"]["acme"]["solvers"] == [{"http01": {"ingress": {"ingressClassName": "traefik"}}}]
+    (solver,) = issuer["spec"]["acme"]["solvers"]
+    assert solver["http01"]["ingress"] == {"ingressClassName": "traefik", "serviceType": "ClusterIP"}
+    assert "caBundle" not in issuer["spec"]["acme"]
     ingress = named(prod, "Ingress", "dashboard")
     assert ingress["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == "urumi"
     assert [tls["hosts"] for tls in ingress["spec"]["tls"]] == [["app.example.com"], ["api.example.com"]]
     assert named(prod, "ConfigMap", "urumi-settings")["data"]["URUMI_TLS_ISSUER"] == "urumi"
+
+
+def test_the_ingress_controller_reaches_the_pods_that_prove_a_host_and_only_with_certificates_per_host(
+    local: list[Manifest], prod: list[Manifest]
+) -> None:
+    spec = named(prod, "NetworkPolicy", "acme")["spec"]
+    assert spec["podSelector"] == {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}
+    (rule,) = spec["ingress"]
+    assert [peer["namespaceSelector"]["matchLabels"] for peer in rule["from"]] == [
+        {"kubernetes.io/metadata.name": "kube-system"}
+    ]
+    assert rule["ports"] == [{"port": 8089}]
+    assert "acme" not in [each["metadata"]["name"] for each in of_kind(local, "NetworkPolicy")]
+
+
+def test_in_production_no_ingress_answers_plain_http_on_traefik(prod: list[Manifest]) -> None:
+    annotation = {"traefik.ingress.kubernetes.io/router.entrypoints": "websecure"}
+    assert annotation.items() <= named(prod, "Ingress", "dashboard")["metadata"]["annotations"].items()
+    settings = named(prod, "ConfigMap", "urumi-settings")["data"]
+    assert json.loads(settings["URUMI_INGRESS_ANNOTATIONS"]) == annotation, "nor do stores"
+
+
+def test_authorities_of_ones_own_are_trusted_by_functions_dashboard_and_issuer(
+    render: Render, local: list[Manifest]
+) -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nmade up\n-----END CERTIFICATE-----\n"
+    private = render("platform", {"authorities": pem}, "values-prod.yaml")
+    assert named(private, "ConfigMap", "urumi-authorities")["data"] == {"ca.crt": pem}
+    (issuer,) = of_kind(private, "ClusterIssuer")
+    assert base64.b64decode(issuer["spec"]["acme"]["caBundle"]).decode() == pem
+    (dashboard,) = pod_specs(private)["dashboard"]["containers"]
+    variables = {each["name"]: each.get("value") for each in dashboard["env"]}
+    assert variables["SSL_CERT_FILE"] == named(private, "ConfigMap", "urumi-settings")["data"]["SSL_CERT_FILE"]
+    assert str(Path(variables["SSL_CERT_FILE"]).parent) in [mount["mountPath"] for mount in dashboard["volumeMounts"]]
+    assert "SSL_CERT_FILE" not in named(local, "ConfigMap", "urumi-settings")["data"]
+
+
+def test_a_sign_in_provider_behind_the_clusters_own_ingress_is_reached(
+    local: list[Manifest], prod: list[Manifest]
+) -> None:
+    controller = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+    for name in ("to-issuer", "dashboard"):
+        opened = [peer for rule in named(prod, "NetworkPolicy", name)["spec"]["egress"] for peer in rule.get("to", [])]
+        assert controller in opened, name
+    assert "to-issuer" not in [each["metadata"]["name"] for each in of_kind(local, "NetworkPolicy")]
 
 
 def test_one_wildcard_certificate_is_proved_by_dns(render: Render) -> None:
@@ -306,6 +355,7 @@ def test_an_issuer_that_exists_is_used(render: Render) -> None:
         ({"dashboard": {"signInSecret": "s"}}, "functions.signIn.issuer"),
         ({"functions": {"signIn": {"issuer": "https://accounts.example.com"}}}, "functions.signIn.audience"),
         ({"functions": {"signIn": {"issuer": "http://accounts.example.com"}}}, "issuer"),
+        ({"authorities": "/etc/ssl/my.crt"}, "authorities"),
         ({"tls": TLS}, "dashboard.signInSecret"),
         ({"secrets": {"firstToken": ""}}, "way in"),
         ({"nonsense": True}, "nonsense"),
@@ -332,7 +382,7 @@ def test_the_dashboard_signs_people_in_where_others_reach_it(local: list[Manifes
 def test_the_functions_settings_are_ones_that_they_read(local: list[Manifest], prod: list[Manifest]) -> None:
     from stores.settings import Settings
 
-    known = {f"URUMI_{name.upper()}" for name in Settings.model_fields} | {"RES_OPTIONS"}
+    known = {f"URUMI_{name.upper()}" for name in Settings.model_fields} | {"RES_OPTIONS", "SSL_CERT_FILE"}
     for manifests in (local, prod):
         data = named(manifests, "ConfigMap", "urumi-settings")["data"]
         assert set(data) <= known
@@ -349,7 +399,7 @@ def test_the_functions_settings_are_ones_that_they_read(local: list[Manifest], p
 
 
 def test_alerts_and_graphs_ask_for_metrics_that_status_gives(prod: list[Manifest]) -> None:
-    source = (CHARTS.parent / "functions" / "stores" / "views.py").read_text()
+    source = (CHARTS.parent / "functions" / "stores" / "metrics.py").read_text()
     given = set(re.findall(r'MetricFamily\(\s*"([a-z_]+)"', source))
     expressions = [r["expr"] for g in of_kind(prod, "PrometheusRule")[0]["spec"]["groups"] for r in g["rules"]]
     dashboard = json.loads(named(prod, "ConfigMap", "urumi-grafana")["data"]["urumi.json"])

@@ -179,6 +179,24 @@ def test_tls_takes_its_certificate_from_an_issuer_or_a_secret(
     assert ingress["metadata"].get("annotations", {}).get("cert-manager.io/cluster-issuer") == issuer
 
 
+@pytest.mark.parametrize("store", [STORE, WARM])
+def test_the_ingress_controller_reaches_the_pod_that_proves_the_host_also_of_a_store_to_come(
+    render: Render, store: Manifest
+) -> None:
+    tls = {"enabled": True, "clusterIssuer": "letsencrypt"}
+    policy = named(render("woocommerce", {"store": store, "ingress": {"tls": tls}}), "NetworkPolicy", "acme")["spec"]
+    assert policy["podSelector"] == {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}
+    (rule,) = policy["ingress"]
+    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}]
+    assert rule["ports"] == [{"port": 8089}]
+
+
+@pytest.mark.parametrize("tls", [{"enabled": False}, {"enabled": True, "secretName": "wildcard"}])
+def test_where_nobody_proves_a_host_nothing_is_open_for_it(render: Render, tls: Manifest) -> None:
+    manifests = render("woocommerce", {"store": STORE, "ingress": {"tls": tls}})
+    assert "acme" not in [m["metadata"]["name"] for m in manifests if m["kind"] == "NetworkPolicy"]
+
+
 @pytest.mark.parametrize("ingress_class", ["nginx", "traefik"])
 def test_the_ingress_class_and_its_namespace_are_the_platforms_choice(render: Render, ingress_class: str) -> None:
     ingress_values = {"className": ingress_class, "controllerNamespace": "edge"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import importlib.util
 import json
@@ -159,7 +160,8 @@ def test_every_pod_fits_the_restricted_pod_security_level(base: list[Object]) ->
 def test_tmp_is_the_only_place_that_can_be_written(base: list[Object]) -> None:
     for template in functions(base).values():
         (container,) = template["spec"]["containers"]
-        assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]  # noqa: S108
+        writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+        assert writable == ["/tmp"]  # noqa: S108
         assert template["spec"]["volumes"][0]["emptyDir"]["sizeLimit"]
         assert environment(template)["HOME"] == "/tmp"  # noqa: S108
 
@@ -184,6 +186,20 @@ def test_settings_come_from_the_charts_config_map(base: list[Object], chart: lis
     assert "urumi-settings" in of_kind(chart, "ConfigMap")
     for template in functions(base).values():
         assert template["spec"]["containers"][0]["envFrom"] == [{"configMapRef": {"name": "urumi-settings"}}]
+
+
+def test_every_function_finds_the_authorities_that_the_chart_names(base: list[Object], chart: list[Object]) -> None:
+    command = [helm.binary("helm"), "template", "urumi", str(ROOT / "charts" / "platform"), "--set-string"]
+    text = subprocess.check_output([*command, "authorities=-----BEGIN CERTIFICATE-----"], text=True)
+    private = of_kind([document for document in yaml.safe_load_all(text) if document], "ConfigMap")
+    file = Path(private["urumi-settings"]["data"]["SSL_CERT_FILE"])
+    for template in functions(base).values():
+        (source,) = [v["configMap"] for v in template["spec"]["volumes"] if v["name"] == "authorities"]
+        (mount,) = [m for m in template["spec"]["containers"][0]["volumeMounts"] if m["name"] == "authorities"]
+        assert mount["mountPath"] == str(file.parent)
+        assert file.name in private[source["name"]]["data"]
+        assert source["optional"], "without authorities of one's own there is no such ConfigMap"
+    assert "urumi-authorities" not in of_kind(chart, "ConfigMap")
 
 
 def test_only_features_are_used_that_knative_has_without_switching_them_on(base: list[Object]) -> None:
@@ -336,7 +352,7 @@ def test_the_gateway_api_route_may_use_knatives_gateway(base: list[Object]) -> N
 
 
 def test_traefiks_own_routes_say_the_same(overlays: dict[str, list[Object]]) -> None:
-    (route,) = of_kind(overlays["k3s"], "IngressRoute").values()
+    route = of_kind(overlays["k3s"], "IngressRoute")["urumi-api"]
     assert not of_kind(overlays["k3s"], "HTTPRoute")
     middlewares = of_kind(overlays["k3s"], "Middleware")
     rules = {}
@@ -360,13 +376,24 @@ def values(deploy: ModuleType) -> Object:
     return merged
 
 
+def found_by(deploy: ModuleType) -> Any:
+    """A cluster with a Gateway of three listeners and with Kourier."""
+    return deploy.Found(
+        gateway=("edge", "public"),
+        listeners={"HTTP": ["plain", "inside"], "HTTPS": ["secure"]},
+        backend=("kourier-system", "kourier-internal"),
+        sink="http://broker/x",
+        settings="abc",
+    )
+
+
 def test_deploy_puts_this_clusters_names_into_the_objects(
     deploy: ModuleType, overlays: dict[str, list[Object]], values: Object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("URUMI_IMAGE_PREFIX", "registry.example/team/")
     monkeypatch.setenv("URUMI_IMAGE_TAG", "1.2.3")
     values["database"]["existingSecret"] = "my-database"
-    found = deploy.Found(("edge", "public"), ("kourier-system", "kourier-internal"), "http://broker/x", "abc")
+    found = found_by(deploy)
     objects = list(deploy.dressed(copy.deepcopy(overlays["prod"]), found, values))
     for template in functions(objects).values():
         assert template["spec"]["containers"][0]["image"] == "registry.example/team/urumi-functions:1.2.3"
@@ -375,12 +402,62 @@ def test_deploy_puts_this_clusters_names_into_the_objects(
     assert environment(functions(objects)["create"])["K_SINK"] == "http://broker/x"
     route = of_kind(objects, "HTTPRoute")["api"]["spec"]
     assert route["hostnames"] == ["api.example.com"]
-    assert route["parentRefs"] == [{"namespace": "edge", "name": "public"}]
+    assert route["parentRefs"] == [{"namespace": "edge", "name": "public", "sectionName": "secure"}]
     for rule in route["rules"]:
         assert rule["backendRefs"] == [{"name": "kourier-internal", "namespace": "kourier-system", "port": 80}]
     grant = of_kind(objects, "ReferenceGrant")["urumi-api"]
     assert grant["metadata"]["namespace"] == "kourier-system"
     assert grant["spec"]["to"][0]["name"] == "kourier-internal"
+
+
+def test_with_tls_the_api_answers_at_https_alone_and_plain_http_of_the_whole_domain_is_led_there(
+    deploy: ModuleType, overlays: dict[str, list[Object]], values: Object
+) -> None:
+    routes = of_kind(list(deploy.dressed(copy.deepcopy(overlays["prod"]), found_by(deploy), values)), "HTTPRoute")
+    attached = {name: [parent["sectionName"] for parent in r["spec"]["parentRefs"]] for name, r in routes.items()}
+    assert attached == {"api": ["secure"], "to-https": ["plain", "inside"]}
+    assert routes["to-https"]["spec"]["hostnames"] == ["*.example.com"]
+    ((redirect,),) = [rule["filters"] for rule in routes["to-https"]["spec"]["rules"]]
+    assert redirect["requestRedirect"]["scheme"] == "https"
+    grant = of_kind(list(deploy.dressed(copy.deepcopy(overlays["prod"]), found_by(deploy), values)), "ReferenceGrant")
+    assert grant["urumi-certificate"]["spec"]["from"][0]["namespace"] == "edge"
+
+    traefik = list(deploy.dressed(copy.deepcopy(overlays["k3s"]), found_by(deploy), values))
+    (rule,) = of_kind(traefik, "IngressRoute")["to-https"]["spec"]["routes"]
+    assert rule["match"] == r"HostRegexp(`^.+\.example\.com$`)"
+    assert rule["priority"] == 1, "every other route of a host comes first"
+    (middleware,) = rule["middlewares"]
+    assert of_kind(traefik, "Middleware")[middleware["name"]]["spec"]["redirectScheme"]["scheme"] == "https"
+
+
+def test_without_tls_nothing_is_led_to_https(
+    deploy: ModuleType, overlays: dict[str, list[Object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied, deleted = deployed_routes(deploy, overlays, monkeypatch, tls=False)
+    assert "to-https" not in applied
+    assert deleted == ["to-https"]
+    applied, deleted = deployed_routes(deploy, overlays, monkeypatch, tls=True)
+    assert "to-https" in applied
+    assert deleted == []
+
+
+def deployed_routes(
+    deploy: ModuleType, overlays: dict[str, list[Object]], monkeypatch: pytest.MonkeyPatch, *, tls: bool
+) -> tuple[list[str], list[str]]:
+    """Names of the routes that `make deploy` applies and deletes."""
+    merged, applied, deleted = deploy.merged, [], []
+    monkeypatch.setattr(deploy, "merged", lambda files: merged(files) | {"tls": {"enabled": tls}})
+    monkeypatch.setattr(deploy, "apply", lambda objects: applied.extend(of_kind(objects, "HTTPRoute")))
+    monkeypatch.setattr(deploy, "delete", lambda objects: deleted.extend(of_kind(objects, "HTTPRoute")))
+    monkeypatch.setattr(deploy, "look", lambda **_: found_by(deploy))
+    monkeypatch.setattr(deploy, "render", lambda overlay: copy.deepcopy(overlays[overlay]))
+    for name, value in {"missing": (), "absent_images": (), "items": (), "get": None, "kubectl": ""}.items():
+        monkeypatch.setattr(deploy, name, lambda *_, value=value: value)
+    for name in ("install_chart", "wait", "wait_for_triggers", "addresses", "say"):
+        monkeypatch.setattr(deploy, name, lambda *_, **__: "")
+    deploy.deploy(argparse.Namespace(overlay="prod", values=None, gateway=None))
+    monkeypatch.undo()
+    return applied, deleted
 
 
 def test_deploy_asks_the_same_images_of_the_dashboard_and_the_stores(deploy: ModuleType) -> None:
