@@ -1,8 +1,4 @@
-"""An OpenID Connect provider as a process of its own, for tests that sign in.
-
-It is oidc-provider-mock, whose ID tokens hold whatever a user's claims say, with one thing added: they name their key,
-as those of providers that rotate keys do.
-"""
+"""An OpenID Connect provider as a process of its own, and how a person signs in with it in a browser."""
 
 from __future__ import annotations
 
@@ -15,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+from playwright.sync_api import Page, expect
 
 from tests.support import ROOT, clean_environment, eventually, free_ports
 
@@ -36,8 +33,9 @@ class Provider:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """A process with a key of its own; the next one at this address has another key."""
+        command = [sys.executable, "-W", "ignore", "-m", "tests.oidc_server"]
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.identity", "--port", str(self.port), "--host", "localhost"],
+            [*command, "--port", str(self.port), "--host", "localhost"],
             cwd=ROOT,
             env=clean_environment(PYTHONPATH="functions"),
             stdout=subprocess.DEVNULL,
@@ -86,19 +84,15 @@ def new_provider() -> Provider:
     return Provider(free_ports(1))
 
 
-def main() -> None:
-    from oidc_provider_mock import _app
-    from oidc_provider_mock.__main__ import run
-
-    plain = _app.OpenIDCode.get_jwt_config
-
-    def with_key_id(self: Any, grant: Any, client: Any = None) -> dict[str, Any]:
-        config = plain(self, grant, client)
-        return config | {"kid": _app.storage.jwk.as_dict()["kid"]}
-
-    _app.OpenIDCode.get_jwt_config = with_key_id
-    run()
+def sign_in(page: Page, user: str, *, button: str = "Sign in") -> None:
+    """From the dashboard to the provider's page and back."""
+    page.get_by_role("button", name=button, exact=True).click()
+    page.locator("input[name=sub]").fill(user)
+    page.get_by_role("button", name="Authorize").click()
 
 
-if __name__ == "__main__":
-    main()
+def sign_out(page: Page, user: str) -> None:
+    page.get_by_role("button", name=user).click()
+    page.get_by_role("menuitem", name="Sign out").click()
+    page.get_by_role("button", name="End session").click()
+    expect(page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()

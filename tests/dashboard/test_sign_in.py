@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
-from tests.identity import CLIENT, CLIENT_SECRET, Provider, new_provider
+from tests.identity import CLIENT, CLIENT_SECRET, Provider, new_provider, sign_in, sign_out
 from tests.support import RunningUrumi, folder, start_urumi
 
 pytestmark = pytest.mark.browser
@@ -50,20 +50,6 @@ def urumi(provider: Provider) -> Iterator[RunningUrumi]:
             yield urumi
         finally:
             urumi.stop()
-
-
-def sign_in(page: Page, user: str, *, button: str = "Sign in") -> None:
-    """From the dashboard to the provider's page and back."""
-    page.get_by_role("button", name=button, exact=True).click()
-    page.locator("input[name=sub]").fill(user)
-    page.get_by_role("button", name="Authorize").click()
-
-
-def sign_out(page: Page, user: str) -> None:
-    page.get_by_role("button", name=user).click()
-    page.get_by_role("menuitem", name="Sign out").click()
-    page.get_by_role("button", name="End session").click()
-    expect(page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
 
 
 def test_a_merchant_signs_in_creates_a_store_and_signs_out(
