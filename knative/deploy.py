@@ -382,6 +382,11 @@ def dressed(objects: Sequence[Object], found: Found, chart_values: Object) -> It
                 _container(
                     each["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0], found, chart_values
                 )
+            case "ApiServerSource", _ if secure and chart_values["tls"]["certificates"] == "per-host":
+                # cert-manager gives a certificate the labels of its Ingress.
+                selector = each["spec"]["resources"][0]["selector"]
+                certificates = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "selector": selector}
+                each["spec"]["resources"].append(certificates)
             case "HTTPRoute", _:
                 redirects = each["metadata"]["name"] == TO_HTTPS
                 each["spec"]["hostnames"] = [f"*.{domain}" if redirects else host]

@@ -197,6 +197,13 @@ def test_the_stores_role_covers_every_kind_that_the_engines_charts_make(local: l
             assert (f"{group}/{plural}", verb) in role, f"{verb} {group}/{plural}"
 
 
+def test_the_event_source_sees_certificates_where_each_host_has_one(
+    local: list[Manifest], prod: list[Manifest]
+) -> None:
+    certificates = {("cert-manager.io/certificates", verb) for verb in ("get", "list", "watch")}
+    assert certificates == set(rules(prod, "urumi-events")) - set(rules(local, "urumi-events"))
+
+
 def test_admission_fences_reconcile_and_nobody_else(local: list[Manifest]) -> None:
     policies = of_kind(local, "ValidatingAdmissionPolicy")
     assert {p["metadata"]["name"] for p in policies} == {"urumi-namespaces", "urumi-rolebindings", "urumi-stores-only"}

@@ -276,6 +276,20 @@ def test_the_cluster_tells_of_our_objects_alone(base: list[Object], chart: list[
     assert granted == {f"{kind.lower()}s" for kind in kinds}
 
 
+def test_the_cluster_tells_when_a_stores_certificate_has_come(
+    deploy: ModuleType, overlays: dict[str, list[Object]], values: Object
+) -> None:
+    def told(values: Object) -> set[str]:
+        objects = list(deploy.dressed(copy.deepcopy(overlays["prod"]), found_by(deploy), values))
+        resources = of_kind(objects, "ApiServerSource")["changes"]["spec"]["resources"]
+        assert all(each["selector"]["matchExpressions"][0]["key"] == events.STORE_LABEL for each in resources)
+        return {each["kind"] for each in resources}
+
+    assert told(values) == {"Deployment", "StatefulSet", "Namespace", "Certificate"}
+    for changes in ({"certificates": "wildcard"}, {"enabled": False}):
+        assert "Certificate" not in told(values | {"tls": values["tls"] | changes})
+
+
 def test_the_sweep_runs_once_a_minute_and_never_twice_at_a_time(base: list[Object]) -> None:
     sweep = of_kind(base, "CronJob")["sweep"]["spec"]
     assert sweep["schedule"] == "* * * * *"
@@ -446,7 +460,11 @@ def deployed_routes(
 ) -> tuple[list[str], list[str]]:
     """Names of the routes that `make deploy` applies and deletes."""
     merged, applied, deleted = deploy.merged, [], []
-    monkeypatch.setattr(deploy, "merged", lambda files: merged(files) | {"tls": {"enabled": tls}})
+
+    def changed(values: Object) -> Object:
+        return values | {"tls": values["tls"] | {"enabled": tls}}
+
+    monkeypatch.setattr(deploy, "merged", lambda files: changed(merged(files)))
     monkeypatch.setattr(deploy, "apply", lambda objects: applied.extend(of_kind(objects, "HTTPRoute")))
     monkeypatch.setattr(deploy, "delete", lambda objects: deleted.extend(of_kind(objects, "HTTPRoute")))
     monkeypatch.setattr(deploy, "look", lambda **_: found_by(deploy))

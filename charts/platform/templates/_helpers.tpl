@@ -92,7 +92,8 @@ single-request timeout:1 attempts:5 ndots:3
 {{- .Values.drawnId }}
 {{- end }}
 
-{{/* What checkov is answered about every object that has pods: annotations of the object, not of its pods, which they would restart. */}}
+{{/* What checkov is answered about every object that has pods: annotations of the object and not of its pods, which would
+restart when an answer changes. */}}
 {{- define "platform.answers" -}}
 checkov.io/skip15: CKV_K8S_15=A node that has the image needs no registry to start it; images.pullPolicy can say otherwise.
 checkov.io/skip43: CKV_K8S_43=Urumi builds its images where they run, so no digest is known here; images.postgres may end in one.
