@@ -137,7 +137,7 @@ def summary(store: Store) -> str:
         return plain(store.error_message or "no reason was recorded")
     made = f"created {ago(store.created_at)}"
     if store.status == "asleep":
-        return f"asleep until the next visit · {made}"
+        return f"asleep, its data is kept · {made}"
     if store.time_to_ready_seconds is not None:
         return f"ready in {duration(store.time_to_ready_seconds)} · {made}"
     return made
