@@ -18,7 +18,7 @@ from tests.e2e.conftest import INGRESS, Owner, images_built, objects, platform, 
 from tests.support import eventually
 
 STOCK = 3
-CLAIMS = int(os.environ.get("URUMI_E2E_CLAIMS", "5"))
+CLAIMS = 20
 
 
 @pytest.fixture(scope="module")

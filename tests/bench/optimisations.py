@@ -1,0 +1,216 @@
+"""What each optimisation is worth: the same stores with and without it, alternately, in one run on one cluster.
+
+    KUBECONFIG=… python tests/bench/optimisations.py [--claims 10] [--colds 3] [--ingress 127.0.0.1:80] [--out bench]
+
+Needs `make images`. Medusa stores; reconcile runs in this process, PostgreSQL comes from its wheel. A claimed store is
+put back into stock after each claim: the claims then meet one and the same running store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from stores import cluster, db, engines, helm, lifecycle, model  # noqa: E402
+from stores.api import StoreRequest  # noqa: E402
+from stores.errors import Busy  # noqa: E402
+from stores.model import Action, Decision, Engine, Phase, Store  # noqa: E402
+from stores.settings import settings  # noqa: E402
+from tests import support  # noqa: E402 (the path has to be set first)
+
+Variant = Callable[[], AbstractContextManager[Any]]
+
+
+def rendered_at_the_claim() -> AbstractContextManager[Any]:
+    """helm renders the Ingress when it is needed, not when the store is made."""
+
+    def route(self: cluster.KubernetesCluster, store: Store) -> None:
+        conf = settings()
+        for manifest in helm.template(
+            release=store.helm_release, chart=conf.charts / engines.RECIPES[store.type].chart,
+            namespace=store.namespace, values=engines.values(conf, store), only="ingress.yaml",
+        ):  # fmt: skip
+            self._apply(f"{cluster.NETWORK}/namespaces/{store.namespace}/ingresses", manifest)
+
+    return patch.object(cluster.KubernetesCluster, "route", route)
+
+
+def identity_before_the_route() -> AbstractContextManager[Any]:
+    def decide(store: Store, *rest: Any) -> Decision:
+        decision, seen = model.decide(store, *rest), rest[0]
+        if decision.action is not Action.ROUTE:
+            return decision
+        if seen.identity != store.identity:
+            return Decision(Action.PERSONALISE)
+        return Decision(Action.SEAL) if store.sealed_identity != store.identity else decision
+
+    return patch.object(lifecycle, "decide", decide)
+
+
+def one_call_after_another() -> AbstractContextManager[Any]:
+    return patch.object(cluster, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
+
+
+@contextmanager
+def changed_chart(change: Callable[[str], str]) -> Iterator[None]:
+    """The charts with each template changed."""
+    with support.folder("charts") as copy:
+        shutil.copytree(ROOT / "charts", copy, dirs_exist_ok=True)
+        for file in (copy / "medusa" / "templates").glob("*.yaml"):
+            file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+        with patch.object(lifecycle, "settings", lambda: changed), patch.object(cluster, "settings", lambda: changed):
+            changed = settings().model_copy(update={"charts": copy})
+            yield
+
+
+def probed_every_ten_seconds() -> AbstractContextManager[Any]:
+    return changed_chart(lambda text: text.replace("periodSeconds: 1\n", "periodSeconds: 10\n"))
+
+
+def without_compiled_code() -> AbstractContextManager[Any]:
+    off = '            - {name: NODE_COMPILE_CACHE, value: ""}\n            - name: DATABASE_HOST\n'
+    return changed_chart(lambda text: text.replace("            - name: DATABASE_HOST\n", off))
+
+
+CLAIMS: Mapping[str, Variant] = {
+    "as it is": nullcontext,
+    "Ingress rendered by helm at the claim": rendered_at_the_claim,
+    "identity first, then the route": identity_before_the_route,
+    "API calls one after another": one_call_after_another,
+}
+COLDS: Mapping[str, Variant] = {
+    "as it is": nullcontext,
+    "API calls one after another": one_call_after_another,
+    "start probed every 10 s, not every second": probed_every_ten_seconds,
+    "without V8's compiled code in the image": without_compiled_code,
+}
+
+
+class Bench:
+    """One platform, reconciled by this process."""
+
+    def __init__(self, world: support.World) -> None:
+        self.world = world
+        self.origin = support.origin("bench")
+
+    def until(self, store_id: UUID, *phases: Phase, seconds: float = 300) -> Store:
+        end = time.monotonic() + seconds
+        while (store := self.world.store(store_id)).status not in phases:
+            assert time.monotonic() < end, f"still {store.status} after {seconds} s: {store.error_message}"
+            try:
+                if lifecycle.converge(store_id=store_id) is Action.WAIT:
+                    time.sleep(0.1)  # as long as a change in the cluster takes to become an event
+            except Busy:
+                time.sleep(0.1)
+        return store
+
+    def ask(self, name: str) -> float:
+        """Seconds from the request to ready."""
+        wanted = StoreRequest(name=name, type=Engine.MEDUSA)
+        store = self.until(lifecycle.request(self.origin, wanted)[0], Phase.READY)
+        assert store.time_to_ready is not None
+        return store.time_to_ready
+
+    def stock(self) -> Store:
+        """A store that is complete and nobody's."""
+        with db.transaction() as tx:
+            release = engines.wanted_release(settings(), Engine.MEDUSA)
+            store = db.add_warm(tx, engine=Engine.MEDUSA, release=release, deadline=600)
+        return self.until(store.id, Phase.WARM)
+
+    def put_back(self, store: Store) -> None:
+        """Makes a claimed store nobody's again, as far as a claim can tell."""
+        kubernetes = lifecycle.cluster()
+        assert isinstance(kubernetes, cluster.KubernetesCluster)
+        kubernetes._delete(f"{cluster.NETWORK}/namespaces/{store.namespace}/ingresses/store")
+        self.world.rows(
+            "update stores set owner = null, name = null, host = null, status = 'warm', from_warm = false,"
+            " ready_at = null, time_to_ready = null, version = version + 1 where id = %s",
+            store.id,
+        )
+        time.sleep(3)  # the ingress controller's pause between two changes, so that claims meet a quiet one
+
+    def remove(self, store_id: UUID) -> None:
+        self.world.rows("update stores set owner = 'bench', name = coalesce(name, 'stock') where id = %s", store_id)
+        lifecycle.retire(self.origin, store_id)
+        self.until(store_id, Phase.DELETED)
+
+
+def measure_claims(bench: Bench, count: int) -> dict[str, list[float]]:
+    store, seconds = bench.stock(), {name: [] for name in CLAIMS}  # type: dict[str, list[float]]
+    for run in range(-1, count):  # the first round warms everything and does not count
+        for number, (name, variant) in enumerate(CLAIMS.items()):
+            with variant():
+                taken = bench.ask(f"claim-{run + 1}-{number}")
+            if run >= 0:
+                seconds[name].append(taken)
+            bench.put_back(store)
+    bench.remove(store.id)
+    return {f"claim, {name}": values for name, values in seconds.items()}
+
+
+def measure_colds(bench: Bench, count: int) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in COLDS}
+    for run in range(count):
+        for number, (name, variant) in enumerate(COLDS.items()):
+            with variant():
+                seconds[name].append(bench.ask(f"cold-{run}-{number}"))
+            ((store_id,),) = bench.world.rows("select id from stores where name = %s", f"cold-{run}-{number}")
+            bench.remove(store_id)
+    return {f"cold, {name}": values for name, values in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--claims", type=int, default=10)
+    parser.add_argument("--colds", type=int, default=3)
+    parser.add_argument("--ingress", default="127.0.0.1:80")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench")
+    arguments = parser.parse_args()
+    results: dict[str, list[float]] = {}
+    loads = [os.getloadavg()[0]]
+    with support.folder("optimisations") as state:
+        postgres = support.Postgres(state, safe=True)
+        try:
+            database = postgres.create()
+            db.migrate(database.owner_url, database.app_url, simulator=False)
+            more = {"URUMI_CLUSTER": "kubernetes", "URUMI_INGRESS_ADDRESS": arguments.ingress}
+            os.environ.update(support.environment(database, **more))
+            bench = Bench(support.World(database))
+            for measure in (
+                partial(measure_claims, count=arguments.claims),
+                partial(measure_colds, count=arguments.colds),
+            ):
+                results |= measure(bench)
+                loads.append(os.getloadavg()[0])
+        finally:
+            support.forget()
+            postgres.close()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    report = {"cores": os.cpu_count(), "load": [round(load, 1) for load in loads], "seconds": results}
+    (arguments.out / "optimisations.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"{os.cpu_count()} cores, load {report['load']}; Medusa, seconds from request to ready")
+    for name, values in results.items():
+        whole = statistics.median(results[name.partition(", ")[0] + ", as it is"])
+        middle = statistics.median(values)
+        print(f"{name:<52} n={len(values):<3} p50={middle:6.2f} max={max(values):6.2f}  x {middle / whole:.2f}")
+
+
+if __name__ == "__main__":
+    main()
