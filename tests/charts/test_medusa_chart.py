@@ -5,34 +5,19 @@ from __future__ import annotations
 import copy
 import re
 import subprocess
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.charts.conftest import CHARTS, Manifest, Render, named, pod_specs
+from tests.charts.conftest import CHARTS, STORE, Manifest, Render, named, pod_specs
 
-STORE = {
-    "id": "0190a1b2-3c4d-4e5f-8a6b-7c8d9e0f1a2b",
-    "name": "shop",
-    "host": "shop.example.test",
-    "url": "https://shop.example.test",
-    "owner": "owner-1",
-}
 WARM = STORE | {"name": "", "host": "", "url": "", "owner": "warm"}
 
 
 @pytest.fixture(scope="module")
 def manifests(render: Render) -> list[Manifest]:
     return render("medusa", {"store": STORE})
-
-
-def test_every_object_is_one_that_kubernetes_knows(
-    render: Render, validate: Callable[[Manifest], None], manifests: list[Manifest]
-) -> None:
-    for manifest in manifests + render("medusa", {"store": STORE}, "values-prod.yaml"):
-        validate(manifest)
 
 
 def test_every_object_says_whose_it_is(manifests: list[Manifest]) -> None:

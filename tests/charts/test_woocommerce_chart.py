@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.charts.conftest import CHARTS, Manifest, Render, named, pod_specs
+from tests.charts.conftest import CHARTS, STORE, Manifest, Render, named, pod_specs
 
-STORE = {
-    "id": "0190a1b2-3c4d-4e5f-8a6b-7c8d9e0f1a2b",
-    "name": "shop",
-    "host": "shop.example.test",
-    "url": "https://shop.example.test",
-    "owner": "owner-1",
-}
 WARM = STORE | {"name": "", "host": "", "url": "", "owner": "warm"}
 SALTS = {
     "auth-key",
@@ -42,14 +34,6 @@ def everything(render: Render) -> list[Manifest]:
 def manifests(everything: list[Manifest]) -> list[Manifest]:
     """What an install applies."""
     return [m for m in everything if "helm.sh/hook" not in m["metadata"].get("annotations", {})]
-
-
-@pytest.mark.parametrize("files", [(), ("values-local.yaml",), ("values-prod.yaml",)])
-def test_every_object_is_one_that_kubernetes_knows(
-    render: Render, validate: Callable[[Manifest], None], files: tuple[str, ...]
-) -> None:
-    for manifest in render("woocommerce", {"store": STORE}, *files):
-        validate(manifest)
 
 
 def test_every_object_says_whose_it_is(manifests: list[Manifest]) -> None:

@@ -14,4 +14,5 @@ SQL
   echo "host store store all scram-sha-256" >> "$new/pg_hba.conf"
   mv "$new" "$PGDATA"
 fi
+unset STORE_PASSWORD
 exec postgres -D "$PGDATA" "$@"

@@ -53,7 +53,8 @@ securityContext:
 secretKeyRef: {name: {{ .root.Values.secretName }}, key: {{ .key }}}
 {{- end }}
 
-{{/* What checkov is answered about every object that has pods: annotations of the object, not of its pods, which they would restart. */}}
+{{/* What checkov is answered about every object that has pods: annotations of the object and not of its pods, which would
+restart when an answer changes. */}}
 {{- define "medusa.answers" -}}
 checkov.io/skip15: CKV_K8S_15=A node that has the image starts a store without asking a registry; images.*.pullPolicy can say otherwise.
 checkov.io/skip40: CKV_K8S_40=These are the users of the images, to whom the files on the volumes belong.
