@@ -112,7 +112,8 @@ class KubernetesCluster:
                 (f"{CORE}/{within}/events", {"field": "type=Warning"}),
             )
             seen["problem"] = diagnosis.problem(deployments=deployments, pods=pods, claims=claims, events=events)
-        if seen["workloads"] and store.host and seen["host"] == store.host:
+        named = seen["identity"] == store.identity == store.sealed_identity
+        if seen["workloads"] and named and store.host and seen["host"] == store.host:
             seen["reachable"], seen["problem"] = self._answers(store.host)
         return Observation(**seen)
 

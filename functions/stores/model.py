@@ -247,11 +247,11 @@ def _build(store: Store, seen: Observation) -> Decision:
         return Decision(Action.WAIT, seen.problem)
     if store.owner is None:
         return Decision(Action.NOTHING if store.status is Phase.WARM else Action.MARK_WARM)
-    if seen.host != store.host:
-        return Decision(Action.ROUTE)  # first: an ingress controller takes up to two seconds to learn of a route
     if seen.identity != store.identity:
-        return Decision(Action.PERSONALISE)
-    if store.sealed_identity != store.identity:
+        return Decision(Action.PERSONALISE)  # before the route: no shopper meets a shop without its name
+    if seen.host != store.host:
+        return Decision(Action.ROUTE)
+    if store.sealed_identity != store.identity:  # meanwhile the ingress controller learns of the route
         return Decision(Action.SEAL)
     if store.status is Phase.READY:
         return Decision(Action.NOTHING)

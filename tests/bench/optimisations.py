@@ -51,14 +51,11 @@ def rendered_at_the_claim() -> AbstractContextManager[Any]:
     return patch.object(cluster.KubernetesCluster, "route", route)
 
 
-def identity_before_the_route() -> AbstractContextManager[Any]:
+def sealed_before_the_route() -> AbstractContextManager[Any]:
     def decide(store: Store, *rest: Any) -> Decision:
-        decision, seen = model.decide(store, *rest), rest[0]
-        if decision.action is not Action.ROUTE:
-            return decision
-        if seen.identity != store.identity:
-            return Decision(Action.PERSONALISE)
-        return Decision(Action.SEAL) if store.sealed_identity != store.identity else decision
+        decision = model.decide(store, *rest)
+        seals = decision.action is Action.ROUTE and store.sealed_identity != store.identity
+        return Decision(Action.SEAL) if seals else decision
 
     return patch.object(lifecycle, "decide", decide)
 
@@ -91,7 +88,7 @@ def without_compiled_code() -> AbstractContextManager[Any]:
 CLAIMS: Mapping[str, Variant] = {
     "as it is": nullcontext,
     "Ingress rendered by helm at the claim": rendered_at_the_claim,
-    "identity first, then the route": identity_before_the_route,
+    "password sealed before the route": sealed_before_the_route,
     "API calls one after another": one_call_after_another,
 }
 COLDS: Mapping[str, Variant] = {

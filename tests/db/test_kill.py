@@ -112,7 +112,7 @@ def test_the_scenarios_end_as_they_should(players: list[Player]) -> None:
         "orphan": "deleted",
     }
     assert ends["create"]["done in the cluster"] == ["prepare", "install"]
-    assert ends["claim"]["done in the cluster"] == ["prepare", "install", "route", "personalise"]
+    assert ends["claim"]["done in the cluster"] == ["prepare", "install", "personalise", "route"]
     assert ends["claim"]["sealed password opens the shop"] == [True]
     assert ends["create"]["sealed password opens the shop"] == [True]
     assert ends["rotate"]["sealed password opens the shop"] == [True]

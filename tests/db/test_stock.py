@@ -32,7 +32,7 @@ def test_a_claimed_store_skips_what_was_done_before_it_was_asked_for(world: Worl
     assert store.id in stock
     assert store.from_warm
     assert store.time_to_ready is not None
-    assert world.actions(store) == ["prepare", "install", "route", "personalise"]
+    assert world.actions(store) == ["prepare", "install", "personalise", "route"]
     shop, host = world.rows("select shop_name, host from simulator.namespaces where name = %s", store.namespace)[0]
     assert (shop, host) == ("mine", "mine.localhost")
 

@@ -118,9 +118,9 @@ def personalised(namespace: str) -> bool:
 
 
 KILLED_BETWEEN: dict[str, Callable[[str], bool]] = {
-    "claim and ingress": lambda _: True,
-    "ingress and identity": routed,
-    "identity and ready": personalised,
+    "claim and identity": lambda _: True,
+    "identity and ingress": personalised,
+    "ingress and ready": routed,
 }
 
 
