@@ -97,6 +97,11 @@ def validate() -> Callable[[Manifest], None]:
     return lambda manifest: kubernetes_validate.validate(manifest, "1.34", strict=True)
 
 
+def is_of_a_test(manifest: Manifest) -> bool:
+    """Whether `helm test` alone applies it, and no install."""
+    return bool(manifest["metadata"].get("annotations", {}).get("helm.sh/hook") == "test")
+
+
 def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
     """(workload, specification) of every pod, that of `helm test` included."""
     for manifest in manifests:

@@ -10,14 +10,21 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.conftest import CHARTS, STORE, Manifest, Render, named, pod_specs
+from tests.charts.conftest import CHARTS, STORE, Manifest, Render, is_of_a_test, named, pod_specs, pods
 
 WARM = STORE | {"name": "", "host": "", "url": "", "owner": "warm"}
 
 
 @pytest.fixture(scope="module")
-def manifests(render: Render) -> list[Manifest]:
+def everything(render: Render) -> list[Manifest]:
+    """All that the chart renders, with what `helm test` applies."""
     return render("medusa", {"store": STORE})
+
+
+@pytest.fixture(scope="module")
+def manifests(everything: list[Manifest]) -> list[Manifest]:
+    """What an install applies."""
+    return [m for m in everything if not is_of_a_test(m)]
 
 
 def test_every_object_says_whose_it_is(manifests: list[Manifest]) -> None:
@@ -31,15 +38,15 @@ def test_every_object_says_whose_it_is(manifests: list[Manifest]) -> None:
         } <= set(labels)
 
 
-def test_the_release_has_no_hooks_and_makes_no_secret_or_quota(manifests: list[Manifest]) -> None:
+def test_an_install_has_no_hooks_and_makes_no_job_secret_or_quota(manifests: list[Manifest]) -> None:
     for manifest in manifests:
         assert "helm.sh/hook" not in manifest["metadata"].get("annotations", {})
         assert manifest["kind"] not in ("Secret", "Namespace", "ResourceQuota", "LimitRange", "Job")
 
 
-def test_every_pod_fits_the_restricted_pod_security_level(manifests: list[Manifest]) -> None:
-    specs = pod_specs(manifests)
-    assert set(specs) == {"backend", "web", "database", "cache"}
+def test_every_pod_fits_the_restricted_pod_security_level(everything: list[Manifest]) -> None:
+    specs = dict(pods(everything))
+    assert set(specs) == {"backend", "web", "database", "cache", "test"}
     for name, spec in specs.items():
         assert spec["automountServiceAccountToken"] is False, name
         assert spec["serviceAccountName"] == "store"
@@ -182,22 +189,21 @@ def test_database_and_cache_hear_the_backend_only_and_send_nothing(manifests: li
         assert rule["ports"] == [{"port": port}]
 
 
-def test_only_the_platforms_reconcile_reaches_the_internal_port(manifests: list[Manifest]) -> None:
-    rules = [
+def test_only_reconcile_and_the_pod_of_helm_test_reach_the_internal_port(manifests: list[Manifest]) -> None:
+    (rule,) = [
         rule
         for manifest in manifests
         if manifest["kind"] == "NetworkPolicy"
         for rule in manifest["spec"].get("ingress", [])
         if {"port": "internal"} in rule["ports"]
     ]
-    assert [rule["from"] for rule in rules] == [
-        [
-            {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "urumi-system"}},
-                "podSelector": {"matchLabels": {"urumi.dev/component": "reconcile"}},
-            }
-        ]
-    ]
+    own, platform = rule["from"]
+    assert own["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "test"
+    assert "namespaceSelector" not in own
+    assert platform == {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "urumi-system"}},
+        "podSelector": {"matchLabels": {"urumi.dev/component": "reconcile"}},
+    }
 
 
 def test_the_way_out_leads_to_the_internet_and_not_to_the_networks_inside(manifests: list[Manifest]) -> None:

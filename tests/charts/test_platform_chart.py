@@ -7,17 +7,15 @@ import itertools
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.charts.conftest import CHARTS, Manifest, Render, named, pod_specs
+from tests.charts.conftest import CHARTS, Manifest, Render, is_of_a_test, named, pod_specs
 
-# Kinds of others, whose schemas are not Kubernetes' own.
-FOREIGN = {"ClusterIssuer", "Certificate", "TLSStore", "ScrapeConfig", "PrometheusRule"}
 SIGN_IN = {"issuer": "https://accounts.example.com", "audience": "urumi"}
 PEOPLE = {"dashboard": {"signInSecret": "s"}, "functions": {"signIn": SIGN_IN}}
 TLS = {"enabled": True, "email": "operator@example.com"}
@@ -48,17 +46,12 @@ def rules(manifests: list[Manifest], role: str) -> Iterator[tuple[str, str]]:
                         yield f"{group}/{resource}" + (f":{name}" if name else ""), verb
 
 
-def test_every_object_is_one_that_kubernetes_knows(
-    local: list[Manifest], prod: list[Manifest], validate: Callable[[Manifest], None]
+def test_no_object_of_an_install_is_a_hook_so_helm_waits_for_nothing(
+    local: list[Manifest], prod: list[Manifest]
 ) -> None:
     for manifest in local + prod:
-        if manifest["kind"] not in FOREIGN:
-            validate(manifest)
-
-
-def test_no_object_is_a_hook_so_helm_waits_for_nothing(local: list[Manifest], prod: list[Manifest]) -> None:
-    for manifest in local + prod:
-        assert "helm.sh/hook" not in manifest["metadata"].get("annotations", {})
+        if not is_of_a_test(manifest):
+            assert "helm.sh/hook" not in manifest["metadata"].get("annotations", {})
 
 
 def test_every_pod_fits_the_restricted_pod_security_level(local: list[Manifest], prod: list[Manifest]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.conftest import CHARTS, STORE, Manifest, Render, named, pod_specs
+from tests.charts.conftest import CHARTS, STORE, Manifest, Render, is_of_a_test, named, pod_specs, pods
 
 WARM = STORE | {"name": "", "host": "", "url": "", "owner": "warm"}
 SALTS = {
@@ -33,7 +33,7 @@ def everything(render: Render) -> list[Manifest]:
 @pytest.fixture(scope="module")
 def manifests(everything: list[Manifest]) -> list[Manifest]:
     """What an install applies."""
-    return [m for m in everything if "helm.sh/hook" not in m["metadata"].get("annotations", {})]
+    return [m for m in everything if not is_of_a_test(m)]
 
 
 def test_every_object_says_whose_it_is(manifests: list[Manifest]) -> None:
@@ -47,17 +47,14 @@ def test_every_object_says_whose_it_is(manifests: list[Manifest]) -> None:
         } <= set(labels)
 
 
-def test_the_only_hook_is_the_test_and_no_job_secret_or_quota_is_made(everything: list[Manifest]) -> None:
-    hooks = [m["metadata"]["annotations"]["helm.sh/hook"] for m in everything if m["kind"] == "Pod"]
-    assert hooks == ["test"]
-    for manifest in everything:
-        if manifest["kind"] != "Pod":
-            assert "helm.sh/hook" not in manifest["metadata"].get("annotations", {})
+def test_an_install_has_no_hooks_and_makes_no_job_secret_or_quota(manifests: list[Manifest]) -> None:
+    for manifest in manifests:
+        assert "helm.sh/hook" not in manifest["metadata"].get("annotations", {})
         assert manifest["kind"] not in ("Secret", "Namespace", "ResourceQuota", "LimitRange", "Job")
 
 
 def test_every_pod_fits_the_restricted_pod_security_level(everything: list[Manifest]) -> None:
-    specs = pod_specs(everything) | {m["metadata"]["name"]: m["spec"] for m in everything if m["kind"] == "Pod"}
+    specs = dict(pods(everything))
     assert set(specs) == {"web", "database", "cron", "test"}
     for name, spec in specs.items():
         assert spec["automountServiceAccountToken"] is False, name
