@@ -189,6 +189,14 @@ def missing(overlay: str, chart_values: Object) -> Iterator[str]:
         yield "No StorageClass is the default one, and database.storageClass names none."
     if chart_values["tls"]["enabled"] and get("crd", "certificates.cert-manager.io") is None:
         yield "tls.enabled is set, but cert-manager is not installed."
+    elif chart_values["tls"]["enabled"] and (name := chart_values["tls"]["issuer"]):
+        solvers = (get("clusterissuer", name) or {}).get("spec", {}).get("acme", {}).get("solvers", [])
+        kinds = [solver.get("http01", {}).get("ingress", {"serviceType": "ClusterIP"}) for solver in solvers]
+        if any(kind.get("serviceType") != "ClusterIP" for kind in kinds):
+            yield (
+                f"The ClusterIssuer {name} would prove stores' hosts with node ports, which they may not have: its"
+                " solver http01.ingress needs serviceType: ClusterIP."
+            )
     if get("crd", "scrapeconfigs.monitoring.coreos.com") is None and chart_values.get("monitoring", {}).get("operator"):
         yield "monitoring.operator is set, but the Prometheus operator is not installed."
     for name in {"functions", "dashboard"} & set(absent_images()):

@@ -527,6 +527,23 @@ def test_missing_things_are_named_in_plain_sentences(
         assert word in said
 
 
+@pytest.mark.parametrize(
+    ("solver", "refused"),
+    [
+        ({"http01": {"ingress": {"ingressClassName": "traefik"}}}, True),
+        ({"http01": {"ingress": {"ingressClassName": "traefik", "serviceType": "ClusterIP"}}}, False),
+        ({"dns01": {"cloudflare": {}}}, False),
+    ],
+)
+def test_an_issuer_whose_solver_no_store_would_let_in_is_named_before_anything_is_changed(
+    deploy: ModuleType, values: Object, monkeypatch: pytest.MonkeyPatch, solver: Object, refused: bool
+) -> None:
+    issuer = {"spec": {"acme": {"solvers": [solver]}}}
+    monkeypatch.setattr(deploy, "get", lambda kind, *_: issuer if kind == "clusterissuer" else {"items": []})
+    values["tls"]["issuer"] = "theirs"
+    assert any("ClusterIssuer theirs" in problem for problem in deploy.missing("prod", values)) is refused
+
+
 def test_deploy_makes_a_trigger_anew_that_knative_gave_up_on(
     deploy: ModuleType, base: list[Object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
