@@ -39,7 +39,8 @@ e2e-all: $(SETUP) ## the same with those that want the cluster for themselves fo
 bench: $(SETUP) ## measure: functions and sweeps here; with KUBECONFIG also stores, warm and cold; results in bench/
 	$(BIN)/python tests/bench/bench.py
 	@if [ -n "$$KUBECONFIG" ]; then \
-	    $(BIN)/pytest tests/e2e -k "waits_seconds or cold_store" && $(BIN)/python tests/bench/plot.py; \
+	    $(BIN)/pytest tests/e2e -k "waits_seconds or cold_store or placed_in_a_browser or from_zero or warm_knative" \
+	    && $(BIN)/python tests/bench/optimisations.py && $(BIN)/python tests/bench/plot.py; \
 	else echo "Stores were not measured: KUBECONFIG is not set."; fi
 
 check: $(SETUP) check-charts ## ruff, mypy strict, import-linter, and the next

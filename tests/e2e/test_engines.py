@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
 import pytest
 
 from tests.e2e import medusa_browser, medusa_order, woo_browser, woo_order
-from tests.e2e.conftest import ARTIFACTS, INGRESS, Owner, images_built, leftovers, objects, visit
+from tests.e2e.conftest import ARTIFACTS, INGRESS, Owner, images_built, kubectl, leftovers, objects, visit
 
 ENGINES = ["woocommerce", "medusa"]
 # Every legal shape of a name becomes a host.
@@ -38,6 +39,21 @@ def memory(quantity: str) -> float:
 
 def processors(quantity: str) -> float:
     return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
+
+
+IDLE_SECONDS = 40  # the kubelet looks every 10 to 15
+
+
+def usage(namespace: str) -> tuple[float, float]:
+    """What a store's pods use, as their kubelets say: MiB of working set, CPU seconds since their start."""
+    mebibytes = seconds = 0.0
+    for node in objects("nodes"):
+        path = f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary"
+        for pod in json.loads(kubectl("get", "--raw", path).stdout)["pods"]:
+            if pod["podRef"]["namespace"] == namespace:
+                mebibytes += pod.get("memory", {}).get("workingSetBytes", 0) / 2**20
+                seconds += pod.get("cpu", {}).get("usageCoreNanoSeconds", 0) / 1e9
+    return mebibytes, seconds
 
 
 REQUESTS_AIM = {"woocommerce": 250, "medusa": 550}  # MiB
@@ -75,6 +91,11 @@ def test_an_order_is_placed_in_a_browser_and_found_by_the_merchant(
     figure(f"{engine}: memory requests of a store, MiB", total)
     figure(f"{engine}: CPU requests of a store, cores", sum(processors(each["cpu"]) for each in requests))
     assert total <= REQUESTS_AIM[engine]
+    mebibytes, before = usage(store["namespace"])
+    time.sleep(IDLE_SECONDS)
+    _, after = usage(store["namespace"])
+    figure(f"{engine}: working set after the orders, MiB", mebibytes)
+    figure(f"{engine}: CPU of an idle store, millicores", 1000 * (after - before) / IDLE_SECONDS)
     owner.delete(store)
 
 
