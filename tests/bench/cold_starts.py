@@ -11,17 +11,16 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import math
 import os
 import statistics
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
-
-import psutil
 
 from stores import helm
 
@@ -33,6 +32,7 @@ CALLS = {
     "delete": ("DELETE", f"/api/stores/{UUID(int=0)}", 401),
     "status": ("GET", "/api/health", 200),
 }
+FUNCTIONS = (*CALLS, "reconcile")
 EVENT = (
     "import time, urllib.error as e, urllib.request as u; began = time.monotonic();"
     "call = u.Request('http://reconcile.urumi-system.svc.cluster.local', b'{}', {'ce-id': '1', 'ce-source': '/bench',"
@@ -47,9 +47,14 @@ def kubectl(*arguments: str) -> str:
     return subprocess.run([helm.binary("kubectl"), *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def asleep(function: str) -> bool:
-    """No pod of it is left. One on its way out does not count: it still answers what is under way to it."""
-    return not kubectl("get", "pods", "-n", SYSTEM, "-l", f"serving.knative.dev/service={function}", "-o", "name")
+def asleep(revision: str) -> bool:
+    """No pod of it is left. What is left of one on its way out, which takes half a minute, is cut short."""
+    label = f"serving.knative.dev/revision={revision}"
+    listed = json.loads(kubectl("get", "pods", "-n", SYSTEM, "-l", label, "-o", "json"))
+    pods = [each["metadata"] for each in listed["items"]]
+    if leaving := [pod["name"] for pod in pods if "deletionTimestamp" in pod]:
+        kubectl("delete", "pod", "-n", SYSTEM, "--force", "--grace-period=0", "--ignore-not-found", *leaving)
+    return not pods
 
 
 def call(function: str, ingress: str) -> float:
@@ -63,46 +68,59 @@ def call(function: str, ingress: str) -> float:
     connection.request(method, path, headers={"Host": "api.localhost"})
     status = connection.getresponse().status
     seconds = time.monotonic() - began
+    connection.close()
     assert status == expected, f"{function} answered {status}"
     return seconds
 
 
-def is_quiet() -> bool:
-    """Nothing else works on this machine: a start takes as long as it takes to get a processor."""
-    return psutil.cpu_percent(1) < 40
-
-
 @contextmanager
-def sleepy(function: str) -> Iterator[None]:
-    """Lets a function sleep soon, as long as this lasts."""
-
-    def annotate(annotations: dict[str, str | None]) -> None:
-        patch = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
-        kubectl("patch", "ksvc", function, "-n", SYSTEM, "--type=merge", "-p", json.dumps(patch))
-
-    service = json.loads(kubectl("get", "ksvc", function, "-n", SYSTEM, "-o", "json"))
-    before = service["spec"]["template"]["metadata"]["annotations"]
-    annotate(dict(SLEEPY))
+def sleepy() -> Iterator[dict[str, str]]:
+    """Lets the functions sleep soon, as long as this lasts; the revision of each that does."""
+    before = {name: service(name)["spec"]["template"]["metadata"]["annotations"] for name in FUNCTIONS}
     try:
-        yield
+        for name in FUNCTIONS:
+            annotate(name, dict(SLEEPY))
+        wait_for_revisions()
+        yield {name: service(name)["status"]["latestReadyRevisionName"] for name in FUNCTIONS}
     finally:
-        annotate({key: before.get(key) for key in SLEEPY})
+        for name, annotations in before.items():
+            annotate(name, {key: annotations.get(key) for key in SLEEPY})
+        wait_for_revisions()
 
 
-def measure(starts: int, ingress: str) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {name: [] for name in [*CALLS, "reconcile"]}
-    while any(len(seconds) < starts for seconds in found.values()):
-        for name, seconds in found.items():
-            if len(seconds) < starts and asleep(name) and is_quiet():
-                seconds.append(call(name, ingress))
-                print(f"{name:<10} {seconds[-1]:6.2f} s   load {os.getloadavg()[0]:.1f}", flush=True)
-        time.sleep(1)
+def service(function: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(kubectl("get", "ksvc", function, "-n", SYSTEM, "-o", "json"))
+    return found
+
+
+def annotate(function: str, annotations: dict[str, str | None]) -> None:
+    patch = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+    kubectl("patch", "ksvc", function, "-n", SYSTEM, "--type=merge", "-p", json.dumps(patch))
+
+
+def wait_for_revisions() -> None:
+    """Until each function's newest revision gets all of its requests."""
+    for name in FUNCTIONS:
+        kubectl("wait", "ksvc", name, "-n", SYSTEM, "--for=condition=Ready", "--timeout=120s")
+
+
+def measure(starts: int, ingress: str, *, seconds: float) -> dict[str, list[float]]:
+    """One start after the other, of whichever function sleeps; as many of each as asked for, or as the time allows."""
+    found: dict[str, list[float]] = {name: [] for name in FUNCTIONS}
+    until = time.monotonic() + seconds
+    with sleepy() as revisions:
+        while any(len(each) < starts for each in found.values()) and time.monotonic() < until:
+            for name, each in found.items():
+                if len(each) < starts and asleep(revisions[name]):
+                    each.append(call(name, ingress))
+                    print(f"{name:<10} {each[-1]:6.2f} s   load {os.getloadavg()[0]:.1f}", flush=True)
+            time.sleep(0.2)
     return found
 
 
 def summary(seconds: list[float]) -> dict[str, Any]:
     ordered = sorted(seconds)
-    p95 = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+    p95 = ordered[math.ceil(0.95 * len(ordered)) - 1]
     return {"n": len(ordered), "p50": statistics.median(ordered), "p95": p95, "max": ordered[-1]}
 
 
@@ -113,10 +131,8 @@ def main() -> None:
     parser.add_argument("--ingress", default=os.environ.get("URUMI_INGRESS_ADDRESS", "127.0.0.1:80"))
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
-    with ExitStack() as stack:
-        for name in (*CALLS, "reconcile"):
-            stack.enter_context(sleepy(name))
-        found = {name: summary(seconds) for name, seconds in measure(arguments.starts, arguments.ingress).items()}
+    measured = measure(arguments.starts, arguments.ingress, seconds=arguments.starts * 60)
+    found = {name: summary(seconds) for name, seconds in measured.items()}
     for name, figures in found.items():
         print(
             f"{name:<10} n={figures['n']} p50={figures['p50']:.2f} p95={figures['p95']:.2f} max={figures['max']:.2f} s"

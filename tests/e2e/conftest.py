@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import statistics
@@ -42,8 +43,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     load = "/".join(f"{value:.1f}" for value in os.getloadavg())
     terminalreporter.section(f"figures ({os.cpu_count()} CPUs, load {load})")
     for name, values in FIGURES.items():
+        p95 = f"p95={sorted(values)[math.ceil(0.95 * len(values)) - 1]:8.2f}" if len(values) >= 10 else ""
         terminalreporter.write_line(
-            f"{name:<58} n={len(values):<3} p50={statistics.median(values):8.2f}  max={max(values):8.2f}"
+            f"{name:<58} n={len(values):<3} p50={statistics.median(values):8.2f}  {p95:<12}  max={max(values):8.2f}"
         )
     for remark in REMARKS:
         terminalreporter.write_line(remark)
@@ -201,7 +203,7 @@ def api(deployed: None) -> Iterator[Api]:  # noqa: ARG001 (a fixture cannot be m
 
     api = knative.Api(knative.first_token())
     yield api
-    for store in api.http.get("/api/stores", params={"limit": 200}).json()["items"]:
+    for store in api.stores():
         if store["name"].startswith(knative.PREFIX):
             api.delete(store)
     api.http.close()

@@ -15,10 +15,12 @@ from uuid import uuid4
 import httpx
 import yaml
 
+from stores import helm
 from tests.e2e.conftest import FIGURES, INGRESS, kubectl, objects
 from tests.support import ROOT, eventually
 
 SYSTEM = "urumi-system"
+FUNCTIONS = ("create", "delete", "reconcile", "status")
 API_HOST = "api.localhost"
 PREFIX = "knative-"  # of the names of these tests' stores: all others are somebody's
 Store = dict[str, Any]
@@ -68,6 +70,12 @@ class Api:
         response = self.http.get(f"/api/stores/{store['id']}")
         return None if response.status_code == 404 else dict(response.json())
 
+    def stores(self) -> list[Store]:
+        """All stores that the token sees; fewer than a page."""
+        response = self.http.get("/api/stores", params={"limit": 200})
+        assert response.status_code == 200, response.text
+        return list(response.json()["items"])
+
     def ready(self, store: Store, *, seconds: float = 300) -> Store:
         def is_ready() -> Store | None:
             now = self.store(store)
@@ -92,6 +100,19 @@ def asleep(function: str) -> bool:
 def inside(*arguments: str) -> str:
     """`python -m stores.cli` in the cluster, as `make cli` runs it."""
     return run("cli", *arguments)
+
+
+def assert_whole(api: Api) -> None:
+    """Every store has one namespace and one release, and no namespace of this platform is without a store."""
+    platform = json.loads(kubectl("get", "configmap", "urumi-platform", "-n", SYSTEM, "-o", "json").stdout)
+    namespaces = objects("namespaces", "-l", f"urumi.dev/platform={platform['data']['id']}")
+    found = [(each["metadata"]["labels"]["urumi.dev/store"], each["metadata"]["name"]) for each in namespaces]
+    expected = {store["id"]: store["namespace"] for store in api.stores()}
+    assert sorted(found) == sorted(expected.items())
+    listed = subprocess.run([helm.binary("helm"), "list", "-A", "-o", "json"], capture_output=True, check=True).stdout
+    releases = [(each["namespace"], each["name"], each["status"]) for each in json.loads(listed)]
+    ours = [(namespace, "store", "deployed") for namespace in expected.values()]
+    assert sorted(each for each in releases if each[0] in expected.values()) == sorted(ours)
 
 
 def post_to_broker(event: dict[str, str], body: str = "{}") -> None:
