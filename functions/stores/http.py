@@ -199,13 +199,16 @@ def emit_after(response: flask.Response, event: events.StoreRequested | events.S
 
 
 def emit(event: events.StoreRequested | events.StoreRetired, *, traceparent: str | None) -> None:
-    """Posts one event to the sink; a failure is logged and otherwise harmless."""
+    """Posts one event to the sink; a failure is logged and otherwise harmless.
+
+    Knative's broker takes seconds when many events come at once, and drops the event of a caller who hangs up.
+    """
     sink = settings().sink
     if sink is None:
         return
     headers, body = events.encode(event, traceparent=traceparent)
     try:
-        with urllib.request.urlopen(urllib.request.Request(sink, body, headers), timeout=1):  # noqa: S310 (our sink)
+        with urllib.request.urlopen(urllib.request.Request(sink, body, headers), timeout=5):  # noqa: S310 (our sink)
             logs.log.info("event sent", extra={"fields": {"type": event.type, "store": event.store_id}})
     except OSError as error:
         logs.log.warning(

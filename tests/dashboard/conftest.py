@@ -21,7 +21,7 @@ import client  # noqa: E402
 import fake_api  # noqa: E402
 import streamlit as st  # noqa: E402
 from looking import Open  # noqa: E402
-from playwright.sync_api import BrowserContext, sync_playwright  # noqa: E402
+from playwright.sync_api import BrowserContext, expect, sync_playwright  # noqa: E402
 from streamlit.testing.v1 import AppTest  # noqa: E402
 
 
@@ -78,5 +78,6 @@ def browser() -> Iterator[BrowserContext]:
         )
         context = chromium.new_context(viewport={"width": 1280, "height": 860})
         context.set_default_timeout(20_000)
+        expect.set_options(timeout=20_000)  # a page is drawn part by part, slowly where others use the machine
         yield context
         chromium.close()

@@ -87,6 +87,7 @@ def test_twenty_stores_asked_for_at_once_are_neither_lost_nor_doubled(
     api: Api, owners: list[Api], figure: Callable[[str, float], None], remark: Callable[[str], None]
 ) -> None:
     assert [owner.stores() for owner in owners] == [[]] * OWNERS
+    assert api.http.post("/api/stores", json={}).status_code == 422  # create is awake
     together = Barrier(OWNERS * EACH)
 
     def ask(owner: Api) -> tuple[float, Store]:
