@@ -43,7 +43,7 @@ bench: $(SETUP) ## measure: functions and sweeps here; with KUBECONFIG also stor
 	    && $(BIN)/python tests/bench/optimisations.py && $(BIN)/python tests/bench/plot.py; \
 	else echo "Stores were not measured: KUBECONFIG is not set."; fi
 
-check: $(SETUP) check-charts ## ruff, mypy strict, import-linter, and the next
+check: $(SETUP) check-charts ## ruff, mypy strict, import-linter, and what check-charts runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p stores
