@@ -43,6 +43,7 @@ HOST = "sign-in.localhost"
 NAMESPACE = "urumi-test-sign-in"
 SECRET = "urumi-test-sign-in"
 ADA, BEN = "ada@example.com", "ben@example.com"
+MINUTES = 10  # longer than any proxy on the way waits by itself
 IMAGE = (
     f"{os.environ.get('URUMI_IMAGE_PREFIX', 'dev.local/')}urumi-functions:{os.environ.get('URUMI_IMAGE_TAG', '0.1.0')}"
 )
@@ -257,13 +258,13 @@ def test_a_page_stays_live_for_ten_minutes(browser: Browser, api: Api, figure: C
         life = Life(page)
         name = create(page)
         expect(page.get_by_role("link", name="Open store")).to_be_visible(timeout=240_000)
-        for minute in range(1, 11):
+        for minute in range(1, MINUTES + 1):
             expect(page.get_by_text(re.compile(rf"created {minute} min ago"))).to_be_visible(timeout=120_000)
         shoot(page, "sign-in-after-ten-minutes")
-        assert life.seconds() > 600
+        assert life.seconds() > MINUTES * 60
         store = named(api, name)
         assert api.http.post(f"/api/stores/{store['id']}/sleep").status_code == 202
-        expect(page.get_by_text("Asleep", exact=True)).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Asleep").first).to_be_visible(timeout=60_000)
         shoot(page, "sign-in-asleep")
         delete(page, name)
         figure("dashboard: seconds on one page, one websocket", life.seconds())

@@ -27,6 +27,12 @@ serviceAccountName: store
 automountServiceAccountToken: false
 enableServiceLinks: false
 terminationGracePeriodSeconds: 10
+# A packet may be lost while policies are put in place or two questions race; the resolver would wait 5 s to ask again.
+dnsConfig:
+  options:
+    - {name: timeout, value: "1"}
+    - {name: attempts, value: "5"}
+    - {name: single-request-reopen}
 securityContext:
   runAsNonRoot: true
   runAsUser: {{ .uid }}

@@ -27,11 +27,12 @@ serviceAccountName: store
 automountServiceAccountToken: false
 enableServiceLinks: false
 terminationGracePeriodSeconds: 10
-# The first packets of a new pod may be lost while its policies are put in place; the resolver would wait 5 s to ask again.
+# A packet may be lost while policies are put in place or two questions race; the resolver would wait 5 s to ask again.
 dnsConfig:
   options:
     - {name: timeout, value: "1"}
     - {name: attempts, value: "5"}
+    - {name: single-request-reopen}
 securityContext:
   runAsNonRoot: true
   runAsUser: {{ .uid }}
