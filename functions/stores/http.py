@@ -5,8 +5,10 @@ import re
 import secrets
 import urllib.request
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from io import BytesIO
+from threading import Thread
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -22,6 +24,7 @@ from stores.errors import UrumiError
 from stores.settings import settings
 
 MAX_BODY = 64 * 1024
+DELIVERY = 180  # seconds; all of the trigger's tries take a little more than two minutes
 KEY = re.compile(r"[!-~]{1,200}")
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -199,19 +202,24 @@ def emit_after(response: flask.Response, event: events.StoreRequested | events.S
 
 
 def emit(event: events.StoreRequested | events.StoreRetired, *, traceparent: str | None) -> None:
-    """Posts one event to the sink; a failure is logged and otherwise harmless.
+    """Sends one event to the sink in a thread of its own; a failure is logged and otherwise harmless.
 
-    Knative's broker takes seconds when many events come at once, and drops the event of a caller who hangs up.
+    Knative's in-memory broker answers when reconcile has, and drops the event of a sender who hangs up before: its
+    first try at a sleeping reconcile and all later ones.
     """
     sink = settings().sink
     if sink is None:
         return
     headers, body = events.encode(event, traceparent=traceparent)
+    request = urllib.request.Request(sink, body, headers)  # noqa: S310 (our sink)
+    Thread(target=copy_context().run, args=(_send, request, event), daemon=True).start()
+
+
+def _send(request: urllib.request.Request, event: events.StoreRequested | events.StoreRetired) -> None:
+    fields = {"type": event.type, "store": event.store_id}
     try:
-        with urllib.request.urlopen(urllib.request.Request(sink, body, headers), timeout=5):  # noqa: S310 (our sink)
-            logs.log.info("event sent", extra={"fields": {"type": event.type, "store": event.store_id}})
+        with urllib.request.urlopen(request, timeout=DELIVERY):  # noqa: S310 (our sink)
+            logs.log.info("event delivered", extra={"fields": fields})
     except OSError as error:
-        logs.log.warning(
-            "event not delivered, the sweep will do its work",
-            extra={"fields": {"type": event.type, "store": event.store_id, "error": str(error)}},
-        )
+        message = "event not delivered, the sweep will do its work"
+        logs.log.warning(message, extra={"fields": fields | {"error": str(error)}})
