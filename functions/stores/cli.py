@@ -73,7 +73,7 @@ def sweep(_: argparse.Namespace) -> None:
     if sink is None:
         sys.exit("K_SINK is not set: there is nobody to send the sweep event to.")
     headers, body = sweep_event()
-    with urllib.request.urlopen(urllib.request.Request(sink, body, headers), timeout=30) as response:  # noqa: S310
+    with urllib.request.urlopen(urllib.request.Request(sink, body, headers), timeout=45) as response:  # noqa: S310
         print(f"{sink} answered {response.status}")
 
 
