@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import Certificate
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.e2e.conftest import ARTIFACTS
 from tests.e2e.medusa_browser import find_chromium
+
+PATIENCE = 30_000  # milliseconds: a function may have to start first
+expect.set_options(timeout=PATIENCE)
 
 
 def pin(certificate: Certificate) -> str:
@@ -39,7 +42,7 @@ def chromium(trusted: Certificate) -> Iterator[Browser]:
 def visitor(browser: Browser) -> Iterator[Page]:
     """A page with cookies of its own."""
     context = browser.new_context(viewport={"width": 1280, "height": 860})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE)
     try:
         yield context.new_page()
     finally:

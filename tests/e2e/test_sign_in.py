@@ -31,7 +31,7 @@ from playwright.sync_api import Browser, Page, WebSocket, expect
 
 from tests.e2e.chromium import chromium, shoot, visitor
 from tests.e2e.conftest import ARTIFACTS, kubectl, leftovers
-from tests.e2e.knative import SYSTEM, Api, Store, run
+from tests.e2e.knative import PREFIX, SYSTEM, Api, Store, run
 from tests.e2e.medusa_browser import buy
 from tests.identity import CLIENT, CLIENT_SECRET, sign_in
 from tests.support import ROOT
@@ -186,7 +186,7 @@ class Life:
 
 def create(page: Page) -> str:
     """Asks for a Medusa store; its name."""
-    name = f"signed-in-{uuid4().hex[:8]}"
+    name = f"{PREFIX}{uuid4().hex[:8]}"
     page.get_by_role("button", name="New store").first.click()
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_role("radio", name="Medusa").click()
