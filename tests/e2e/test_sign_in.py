@@ -221,7 +221,7 @@ def test_who_signs_in_makes_a_store_sells_and_removes_it_on_one_page_that_is_nev
     with signed_in(browser, ADA) as page, signed_in(browser, BEN) as bens:
         life = Life(page)
         name = create(page)
-        expect(page.get_by_text("Namespace in")).to_be_visible()
+        expect(page.get_by_text("Namespace in")).to_be_visible(timeout=90_000)
         shoot(page, "sign-in-provisioning")
         link = page.get_by_role("link", name="Open store")
         expect(link).to_be_visible(timeout=240_000)
