@@ -41,6 +41,7 @@ ROUTE, HOST_TO_COME = "urumi.dev/ingress", "host-to-come.invalid"
 TIMEOUT = (3, 15)  # seconds to connect, to answer
 PAGE = 500
 ROUTE_PATIENCE = 5  # seconds
+RIGHTS_PATIENCE = 3  # seconds
 
 CORE = "/api/v1"
 APPS = "/apis/apps/v1"
@@ -193,6 +194,9 @@ class KubernetesCluster:
                 wire.settimeout(8)
                 connection.request("GET", "/", headers={"Host": host, "User-Agent": "urumi-reconcile"})
                 status = connection.getresponse().status
+        except ssl.SSLCertVerificationError as error:
+            why = f"The store runs, but its address shows no trusted certificate yet: {error.verify_message}"
+            return Problem("unreachable", why[:300])
         except (OSError, http.client.HTTPException) as error:
             return Problem("unreachable", f"The store runs, but its address does not answer yet: {error}"[:300])
         return None if status == 200 else Problem("unreachable", f"The store runs, but its address answers {status}.")
@@ -205,6 +209,7 @@ class KubernetesCluster:
                     "metadata": {"name": store.namespace, "labels": labels | POD_SECURITY}})  # fmt: skip
         if binding := _binding(labels, settings()):
             self._apply(f"{RBAC}/namespaces/{store.namespace}/rolebindings", binding)  # lets us make the rest
+            self._wait_for_rights(store.namespace)
         with ThreadPoolExecutor(4) as threads:
             secret = threads.submit(self._secret, store, labels)
             fences = [
@@ -216,6 +221,15 @@ class KubernetesCluster:
             drawn = secret.result()
         identity = drawn["metadata"].get("annotations", {}).get(IDENTITY, "0")
         self._annotate(store.namespace, {PREPARED: "1", IDENTITY: identity})
+
+    def _wait_for_rights(self, namespace: str) -> None:
+        """The API server acts on a new binding a moment after it has stored it; no event tells when."""
+        until = time.monotonic() + RIGHTS_PATIENCE
+        while time.monotonic() < until:
+            with suppress(_Forbidden):
+                self._find(f"{CORE}/namespaces/{namespace}/secrets/{engines.SECRET_NAME}")
+                return
+            time.sleep(0.05)
 
     def _secret(self, store: Store, labels: dict[str, str]) -> Object:
         """The store's secrets as they are, drawn if there are none: a volume remembers its first password."""
@@ -436,6 +450,10 @@ class _Missing(ClusterError):
     """404: the object is not there."""
 
 
+class _Forbidden(ClusterError):
+    """403 that is no quota's."""
+
+
 class _Exists(ClusterError):
     """409 on a create: the object is there already."""
 
@@ -450,7 +468,8 @@ def _translate(error: Any, path: str) -> ClusterError:
     if error.status == 409:
         return _Exists(message)
     cause = "quota" if "exceeded quota" in message else "cluster-error"
-    return ClusterError(f"Kubernetes refused {path.rsplit('/', 1)[-1]} ({error.status}): {message}"[:500], cause=cause)
+    kind = _Forbidden if error.status == 403 and cause != "quota" else ClusterError
+    return kind(f"Kubernetes refused {path.rsplit('/', 1)[-1]} ({error.status}): {message}"[:500], cause=cause)
 
 
 POD_SECURITY = {
