@@ -32,7 +32,8 @@ from stores.events import STORE_LABEL
 from stores.model import Engine, Namespace, Observation, Problem, Release, Store
 from stores.settings import Settings, settings
 
-MANAGER = "urumi"
+MANAGER, HELM = "urumi", "helm"  # the field managers; Helm 4 calls itself so
+WITH_PODS = frozenset({"Deployment", "StatefulSet", "CronJob"})
 PLATFORM_LABEL = "urumi.dev/platform"
 OWNER_LABEL = "urumi.dev/owner"
 PREPARED, RELEASED, IDENTITY = "urumi.dev/prepared", "urumi.dev/release", "urumi.dev/identity"
@@ -250,12 +251,33 @@ class KubernetesCluster:
 
     def install(self, store: Store) -> None:
         conf = settings()
-        chart = conf.charts / engines.RECIPES[store.type].chart
-        helm.upgrade(
-            release=store.helm_release, chart=chart, namespace=store.namespace, values=engines.values(conf, store)
-        )
+        what: dict[str, Any] = {
+            "release": store.helm_release,
+            "chart": conf.charts / engines.RECIPES[store.type].chart,
+            "namespace": store.namespace,
+            "values": engines.values(conf, store),
+        }
+        namespace = self._call("get", f"{CORE}/namespaces/{store.namespace}")
+        if RELEASED not in namespace["metadata"].get("annotations", {}):
+            self._start(store.namespace, helm.template(**what))
+        helm.upgrade(**what)
         route = json.dumps(self._ingress(store)) if store.owner is None else None
         self._annotate(store.namespace, {RELEASED: store.release, ROUTE: route})
+
+    def _start(self, namespace: str, manifests: Iterable[Object]) -> None:
+        """A chart's objects at the same time and in Helm's name. Helm, who takes one after the other, finds them there.
+
+        What pods need comes first: a pod that is refused for want of it would be tried again only later and later.
+        """
+
+        def apply(manifest: Object) -> None:
+            version = manifest["apiVersion"]
+            group = CORE if version == "v1" else f"/apis/{version}"
+            self._apply(f"{group}/namespaces/{namespace}/{_plural(manifest['kind'])}", manifest, manager=HELM)
+
+        with ThreadPoolExecutor(8) as threads:
+            for have_pods in (False, True):
+                list(threads.map(apply, [each for each in manifests if (each["kind"] in WITH_PODS) is have_pods]))
 
     def heal(self, store: Store) -> None:
         """Forgets the unfinished revision. Helm's next upgrade takes over its objects, and volumes were never touched.
@@ -388,11 +410,11 @@ class KubernetesCluster:
         path = f"{CORE}/namespaces/{namespace}"
         self._call("patch", path, body=change, content_type="application/merge-patch+json")
 
-    def _apply(self, path: str, body: Object) -> Object:
+    def _apply(self, path: str, body: Object, *, manager: str = MANAGER) -> Object:
         """Server-side apply: creates or corrects, and can be repeated."""
         return self._call(
             "patch", f"{path}/{body['metadata']['name']}", body=body, content_type="application/apply-patch+yaml",
-            field_manager=MANAGER, force_conflicts=True,
+            field_manager=manager, force_conflicts=True,
         )  # fmt: skip
 
     def _find(self, path: str) -> Object | None:
@@ -476,6 +498,14 @@ POD_SECURITY = {
     f"pod-security.kubernetes.io/{mode}": value
     for mode, value in [("enforce", "restricted"), ("enforce-version", "latest"), ("warn", "restricted")]
 }
+
+
+def _plural(kind: str) -> str:
+    """The kind's name in paths: NetworkPolicy -> networkpolicies, Ingress -> ingresses."""
+    name = kind.lower()
+    if name.endswith("y"):
+        return f"{name[:-1]}ies"
+    return f"{name}es" if name.endswith("s") else f"{name}s"
 
 
 def _binding(labels: dict[str, str], conf: Settings) -> Object | None:

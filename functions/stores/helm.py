@@ -38,10 +38,12 @@ def upgrade(*, release: str, chart: Path, namespace: str, values: dict[str, Any]
     )  # fmt: skip
 
 
-def template(*, release: str, chart: Path, namespace: str, values: dict[str, Any], only: str) -> list[dict[str, Any]]:
-    """The manifests of one of the chart's templates."""
-    show = ["--show-only", f"templates/{only}"]
-    arguments = ["template", release, str(chart), "--namespace", namespace, "--values", "-", *show]
+def template(
+    *, release: str, chart: Path, namespace: str, values: dict[str, Any], only: str | None = None
+) -> list[dict[str, Any]]:
+    """The manifests of the chart, or those of one of its templates; no hooks and tests."""
+    some = ["--show-only", f"templates/{only}"] if only else ["--skip-tests", "--no-hooks"]
+    arguments = ["template", release, str(chart), "--namespace", namespace, "--values", "-", *some]
     rendered = _run(arguments, stdin=json.dumps(values))
     return [manifest for manifest in yaml.safe_load_all(rendered) if manifest]
 

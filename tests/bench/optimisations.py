@@ -64,6 +64,10 @@ def one_call_after_another() -> AbstractContextManager[Any]:
     return patch.object(cluster, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
 
 
+def started_by_helm_alone() -> AbstractContextManager[Any]:
+    return patch.object(cluster.KubernetesCluster, "_start", lambda *_: None)
+
+
 @contextmanager
 def changed_chart(change: Callable[[str], str]) -> Iterator[None]:
     """The charts with each template changed."""
@@ -94,6 +98,7 @@ CLAIMS: Mapping[str, Variant] = {
 COLDS: Mapping[str, Variant] = {
     "as it is": nullcontext,
     "API calls one after another": one_call_after_another,
+    "objects applied by helm alone": started_by_helm_alone,
     "start probed every 10 s, not every second": probed_every_ten_seconds,
     "without V8's compiled code in the image": without_compiled_code,
 }

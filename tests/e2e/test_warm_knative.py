@@ -14,7 +14,7 @@ from tests.e2e.conftest import visit
 from tests.e2e.knative import FUNCTIONS, Api, Store, asleep, run
 from tests.support import eventually
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 STOCK = 3
 AWAKE, ASLEEP = 9, 3  # claims
