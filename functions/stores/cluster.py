@@ -299,7 +299,7 @@ class KubernetesCluster:
             self._apply(f"{NETWORK}/namespaces/{store.namespace}/ingresses", manifest)
 
     def _ingress(self, store: Store) -> list[Object]:
-        """The chart's Ingress for a host that is still to come. Helm needs most of a second for it."""
+        """The chart's Ingress for a host that is still to come: rendered ahead, so that no claim waits for Helm."""
         conf = settings()
         values = engines.values(conf, store.model_copy(update={"host": HOST_TO_COME}))
         return helm.template(
