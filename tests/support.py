@@ -24,7 +24,7 @@ import psutil  # type: ignore[import-untyped]
 import psycopg
 from cryptography.fernet import Fernet
 
-from stores import auth, db, lifecycle, local, logs
+from stores import again, auth, db, lifecycle, local, logs
 from stores.api import StoreRequest
 from stores.model import Engine, Phase, Store
 from stores.settings import settings
@@ -252,6 +252,9 @@ class Statements:
 
 def forget() -> None:
     """Clears what a process keeps for its lifetime, so that the next test reads its own settings."""
+    for timer in list(again._due.values()):
+        timer.cancel()
+    again._due.clear()
     if db._pool.cache_info().currsize:
         db.pool().close()
     for cached in (db._pool, settings, lifecycle.cluster, lifecycle._fernet):

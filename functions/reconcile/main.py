@@ -4,10 +4,14 @@ Answers 204 without a body: Knative's broker turns any other answer that is no C
 event. 409 (another call has the store) and 503 are repeated, 400 is not.
 """
 
+import time
+
 import flask
 import functions_framework
 
-from stores import dead_letters, events, http, lifecycle
+from stores import again, dead_letters, events, http, lifecycle
+from stores.model import Action
+from stores.settings import settings
 
 
 @functions_framework.http
@@ -20,10 +24,22 @@ def reconcile_stores(request: flask.Request) -> flask.Response:
         match events.decode(request.headers, http.read_body(request)):
             case events.Sweep():
                 lifecycle.sweep()
-            case events.Converge(store_id, namespace):
-                lifecycle.converge(store_id=store_id, namespace=namespace)
+            case events.Converge() as wanted:
+                converge(wanted)
             case events.Ignore():
                 pass
     except Exception as error:
         return http.problem(error)
     return flask.Response(status=204)
+
+
+def converge(wanted: events.Converge) -> None:
+    if lifecycle.converge(store_id=wanted.store_id, namespace=wanted.namespace) is Action.WAIT:
+        again.later(wanted, lambda: converge(wanted))
+    if settings().warm:
+        again.later("stock", replenish)
+
+
+def replenish() -> None:
+    if lifecycle.replenish(time.monotonic() + settings().budget):
+        again.later("stock", replenish)

@@ -41,6 +41,7 @@ PREPARED, RELEASED, IDENTITY = "urumi.dev/prepared", "urumi.dev/release", "urumi
 ROUTE, HOST_TO_COME = "urumi.dev/ingress", "host-to-come.invalid"
 TIMEOUT = (3, 15)  # seconds to connect, to answer
 PAGE = 500
+WATCH_SECONDS = 60
 ROUTE_PATIENCE = 5  # seconds
 RIGHTS_PATIENCE = 3  # seconds
 
@@ -49,6 +50,7 @@ APPS = "/apis/apps/v1"
 BATCH = "/apis/batch/v1"
 NETWORK = "/apis/networking.k8s.io/v1"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
+WATCHED = (f"{APPS}/deployments", f"{APPS}/statefulsets", f"{CORE}/namespaces")
 
 # Type Pod has no defaults, so a pod without limits is refused instead of being given some.
 LIMITS = [
@@ -392,6 +394,24 @@ class KubernetesCluster:
     def delete_namespace(self, namespace: str) -> None:
         self._delete(f"{CORE}/namespaces/{namespace}")
 
+    # --- watching, for `make run`; in a cluster Knative's ApiServerSource does it ---
+
+    def changes(self, path: str) -> Iterator[str]:
+        """Namespaces of stores of which an object under `path` changes or goes, for a minute.
+
+        Raises ClusterError when the connection cannot be made; one that breaks ends the minute.
+        """
+        response = self._send(
+            "get", path, label_selector=STORE_LABEL, watch="true", timeout_seconds=WATCH_SECONDS,
+            _request_timeout=(3, WATCH_SECONDS + 10),
+        )  # fmt: skip
+        with suppress(urllib3.exceptions.HTTPError):
+            for line in response:
+                change = json.loads(line)
+                if change["type"] in ("MODIFIED", "DELETED"):
+                    metadata = change["object"]["metadata"]
+                    yield metadata.get("namespace", metadata["name"])
+
     # --- speaking to the API server ---
 
     def _labels(self, store: Store) -> dict[str, str]:
@@ -456,16 +476,16 @@ class KubernetesCluster:
 
     def _call(self, method: str, path: str, **parameters: Any) -> Object:
         """One request. Raises ClusterError, with the API server's own words when it has some."""
+        document: Object = json.loads(self._send(method, path, _request_timeout=TIMEOUT, **parameters).data)
+        return document
+
+    def _send(self, method: str, path: str, **parameters: Any) -> Any:
         try:
-            response = self._dynamic.request(
-                method, path, serialize=False, _request_timeout=TIMEOUT, query_params=[], header_params={}, **parameters
-            )
+            return self._dynamic.request(method, path, serialize=False, query_params=[], header_params={}, **parameters)
         except (ApiException, DynamicApiError) as error:
             raise _translate(error, path) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(f"The cluster does not answer: {type(error).__name__}.", cause="cluster-away") from None
-        document: Object = json.loads(response.data)
-        return document
 
 
 class _Missing(ClusterError):

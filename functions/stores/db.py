@@ -233,12 +233,22 @@ def stock(tx: Connection) -> list[Store]:
 
 
 def handing_over(tx: Connection) -> bool:
-    """Whether an owner waits for a store that was claimed a moment ago: making others would slow that down."""
+    """Whether an owner waits for a store that was claimed a moment ago."""
     row = tx.execute(
         "select from stores where from_warm and status = 'provisioning' and desired = 'present'"
         " and requested_at > now() - interval '30 seconds' limit 1"
     ).fetchone()
     return row is not None
+
+
+def calm(tx: Connection, seconds: float) -> bool:
+    """Whether no store was asked for so lately, and none of the last minute is still on its way to its owner."""
+    row = tx.execute(
+        "select from stores where owner is not null and (created_at > now() - make_interval(secs => %s)"
+        " or status = 'provisioning' and desired = 'present' and requested_at > now() - interval '1 minute') limit 1",
+        (seconds,),
+    ).fetchone()
+    return row is None
 
 
 def demand(tx: Connection) -> dict[str, int]:

@@ -286,8 +286,6 @@ def converge(*, store_id: UUID | None = None, namespace: str | None = None) -> A
             action = converge_once(conn, found[0].id)
             if action in SETTLED or action is Action.MARK_DELETED or time.monotonic() > until:
                 break
-    if found[0].from_warm and found[0].ready_at is None:
-        replenish(until)  # one was just taken
     return action
 
 
@@ -415,29 +413,32 @@ def sweep() -> dict[str, int]:
             cluster().delete_namespace(name)
             found["orphan-removed"] += 1
         if settings().warm or any(store.owner is None for store in stores):
-            found["stocked"] = replenish(until)
+            found["stock_short"] = replenish(until)
         summary = {"stores": len(stores), "strays": len(strays), **found}
         db.record_sweep(conn, summary, cluster().room())
         return summary
 
 
 def replenish(until: float) -> int:
-    """Brings the stock of warm stores to its size; returns how many were begun. Idempotent."""
+    """Brings the stock of warm stores to its size; returns how many it is short of. Idempotent."""
     conf = settings()
     with db.stock_lock() as tx:
-        if tx is None or db.handing_over(tx):
+        if tx is None:
             return 0
         releases = {engine: engines.wanted_release(conf, engine) for engine in engines.RECIPES}
-        wanted = stock.plan(db.stock(tx), releases=releases, sizes=conf.warm, cap=conf.warm_cap, demand=db.demand(tx))
+        wanted = stock.plan(
+            db.stock(tx), releases=releases, sizes=conf.warm, cap=conf.warm_cap, demand=db.demand(tx),
+            calm=db.calm(tx, stock.CALM),
+        )  # fmt: skip
         db.retire_warm(tx, wanted.retire)
         added = [
             db.add_warm(tx, engine=engine, release=releases[engine], deadline=conf.deadline)
-            for engine, count in wanted.add.items()
-            for _ in range(min(count, max(0, db.room_for(tx, engine) or 0)))
+            for engine in wanted.add
+            if (db.room_for(tx, engine) or 0) > 0 and not db.handing_over(tx)
         ]
     for store in added:
         _converge_quietly(store, until)
-    return len(added)
+    return wanted.short
 
 
 def needs_work(store: Store, decision: Decision) -> bool:

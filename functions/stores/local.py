@@ -1,7 +1,8 @@
 """`make run`: the whole platform on one machine, every part a real one but, without Kubernetes, the cluster.
 
 PostgreSQL comes from its wheel, each function runs under functions-framework as it does on Knative, K_SINK is the
-reconcile function itself, and a clock posts the sweep event. Whatever dies is started again; Ctrl-C ends everything.
+reconcile function itself, and a clock posts the sweep event. On a real cluster changes to stores' objects become
+events, too. Whatever dies is started again; Ctrl-C ends everything.
 """
 
 import argparse
@@ -13,17 +14,22 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from socketserver import ThreadingMixIn
+from uuid import uuid4
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import psycopg
+from cloudevents.conversion import to_binary
+from cloudevents.http import CloudEvent
+
+from stores.events import CLUSTER_CHANGED, SWEEP_DUE
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {
@@ -158,16 +164,32 @@ def serve_shops(port: int) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
+def post(url: str, event: dict[str, str]) -> None:
+    headers, body = to_binary(CloudEvent({"datacontenttype": "application/json", **event}, {}))
+    with suppress(OSError):  # reconcile is being started again, or has the store in hand: the next tick finds it
+        urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30).close()  # noqa: S310
+
+
 def tick(url: str, stop: threading.Event) -> None:
     """The clock: posts the sweep event once a second, as the CronJob does once a minute."""
-    from stores.cli import sweep_event
-
     while not stop.wait(SWEEP_SECONDS):
-        headers, body = sweep_event()
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30).close()  # noqa: S310
-        except OSError:
-            continue  # reconcile is being started again; the next tick finds it
+        post(url, {"type": SWEEP_DUE, "source": "/sweep"})
+
+
+def follow(path: str, url: str, stop: threading.Event) -> None:
+    """Posts changes of the objects under `path`, as Knative's ApiServerSource does."""
+    from stores.cluster import KubernetesCluster
+    from stores.errors import ClusterError
+
+    cluster = KubernetesCluster(platform=uuid4())
+    with ThreadPoolExecutor(4) as posts:
+        while not stop.is_set():
+            try:
+                for namespace in cluster.changes(path):
+                    event = {"type": f"{CLUSTER_CHANGED}ref.update", "source": path, "namespace": namespace}
+                    posts.submit(post, url, event)
+            except ClusterError:
+                stop.wait(1)
 
 
 def main() -> None:
@@ -242,6 +264,11 @@ def run(stack: ExitStack, state: Path, owner_url: str, app_url: str, began: floa
     if not real:
         serve_shops(ports["shops"])
     threading.Thread(target=tick, args=(url["reconcile"], stop), daemon=True).start()
+    if real:
+        from stores.cluster import WATCHED
+
+        for kind in WATCHED:
+            threading.Thread(target=follow, args=(kind, url["reconcile"], stop), daemon=True).start()
     wait_until_up(children)
 
     path = state / "env"

@@ -16,5 +16,13 @@ fi
 
 php -d opcache.file_cache= /opt/urumi/start.php
 
+# A first page loads PHP's code and takes twice as long as the next ones, so it is asked for before a shopper or the platform
+# can do it. Apache takes the place of this shell and reaps what it started.
+(
+    tries=100
+    until curl -sfo /dev/null http://127.0.0.1:8081/-/ready || [ $((tries -= 1)) = 0 ]; do sleep 0.05; done
+    curl -so /dev/null -A urumi-ready -H "Host: ${STORE_URL#*://}" -H "X-Forwarded-Proto: ${STORE_URL%%:*}" http://127.0.0.1:8080/
+) &
+
 # Only the start needs to know the admin.
 exec env -u ADMIN_USER -u ADMIN_EMAIL -u ADMIN_PASSWORD apache2 -f /opt/urumi/apache.conf -DFOREGROUND

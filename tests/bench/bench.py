@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -38,7 +39,7 @@ TARGETS = {"create": "create_store", "status": "store_status"}
 def percentile(values: list[float], share: float) -> float:
     """The value that `share` of all do not exceed (nearest rank)."""
     ordered = sorted(values)
-    return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[math.ceil(share * len(ordered)) - 1]
 
 
 def summary(seconds: list[float], *, limit_ms: float | None = None) -> dict[str, float | int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -11,6 +12,10 @@ from stores import db, lifecycle
 from stores.errors import PlatformFull
 from stores.model import Action, Phase
 from tests.support import World, eventually, origin
+
+
+def nobodys(world: World) -> int:
+    return int(world.value("select count(*) from stores where owner is null and desired = 'present'"))
 
 
 def fill(world: World, size: int, engine: str = "medusa") -> list[UUID]:
@@ -57,10 +62,51 @@ def test_an_owner_sees_neither_the_stock_nor_pays_for_it_from_the_quota(world: W
         assert db.living_stores(conn, "alice") == 0
 
 
-def test_a_taken_store_is_made_anew_at_once(world: World) -> None:
+def test_a_taken_store_is_made_anew_when_its_owner_has_it_and_nobody_asks_for_more(world: World) -> None:
     fill(world, 2)
-    world.ready("mine", type="medusa")
-    fill(world, 2)
+    store_id = world.create("mine", type="medusa")
+    lifecycle.sweep()
+    assert world.store(store_id).from_warm
+    assert nobodys(world) == 1, "others may be claimed just now"
+    world.rows("update stores set created_at = now() - interval '11 seconds' where id = %s", store_id)
+    world.settle(store_id, Phase.READY)
+    lifecycle.sweep()
+    assert nobodys(world) == 2
+
+
+def test_an_empty_stock_waits_for_nobody_but_the_owner_who_took_the_last_one(world: World) -> None:
+    fill(world, 1)
+    store_id = world.create("mine", type="medusa")
+    assert lifecycle.replenish(time.monotonic() + 9) == 1
+    assert nobodys(world) == 0
+    world.settle(store_id, Phase.READY)
+    lifecycle.replenish(time.monotonic() + 9)
+    assert nobodys(world) == 1
+
+
+def test_while_an_owner_waits_nothing_is_added_to_a_stock_unless_for_too_long(world: World) -> None:
+    fill(world, 1)
+    world.configure(warm='{"medusa": 2}')
+    world.fault("slow", "crash")
+    slow = world.create("slow", type="woocommerce")
+    lifecycle.converge(store_id=slow)
+    world.rows("update stores set created_at = now() - interval '59 seconds', requested_at = created_at")
+    lifecycle.sweep()
+    assert nobodys(world) == 1
+    world.rows("update stores set requested_at = now() - interval '61 seconds' where id = %s", slow)
+    lifecycle.sweep()
+    assert nobodys(world) == 2
+
+
+def test_stores_are_made_one_after_the_other(world: World) -> None:
+    world.configure(warm='{"medusa": 2}', simulated_speed=1e-9)
+    for _ in range(3):
+        lifecycle.sweep()
+    ((first,),) = world.rows("select id from stores")
+    world.configure(simulated_speed=1e9)
+    world.settle(first, Phase.WARM)
+    lifecycle.sweep()
+    assert nobodys(world) == 2
 
 
 def test_the_stock_is_drained_when_it_is_switched_off(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -11,10 +12,10 @@ from uuid import uuid4
 import pytest
 from werkzeug.test import TestResponse
 
-from stores import db
+from stores import again, db, stock
 from stores.model import Phase
 from tests.functions.conftest import Api, Gateway
-from tests.support import Postgres, World
+from tests.support import Postgres, World, eventually
 
 
 def problem(response: TestResponse, status: int) -> dict[str, Any]:
@@ -541,6 +542,51 @@ def test_an_event_for_a_store_that_is_worked_on_is_sent_again_later(api: Api) ->
         response = api.event(*event("dev.urumi.store.requested", subject=store_id))
         problem(response, 409)
     assert api.event(*event("dev.urumi.store.requested", subject=store_id)).status_code == 204
+
+
+def test_a_store_that_waits_is_looked_at_again_without_another_event(
+    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "SECONDS", 0.1)
+    world.configure(simulated_speed=4)
+    store = api.create().get_json()
+    for _ in range(3):
+        api.event(*event("dev.urumi.store.requested", subject=store["id"]))
+    assert len(again._due) == 1, "however many events there were"
+    eventually(lambda: api.get(f"/api/stores/{store['id']}").get_json()["status"] == "ready", seconds=10)
+    eventually(lambda: not again._due, seconds=2)
+
+
+def test_a_second_look_that_comes_too_early_is_taken_later(
+    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "SECONDS", 0.1)
+    world.configure(simulated_speed=1e-9)
+    store = api.create().get_json()
+    api.event(*event("dev.urumi.store.requested", subject=store["id"]))
+    world.configure(simulated_speed=1e9)
+    with db.store_lock(store["id"]):
+        time.sleep(0.3)  # some looks, all in vain
+        assert world.store(store["id"]).status is Phase.PROVISIONING
+    eventually(lambda: world.store(store["id"]).status is Phase.READY, seconds=5)
+
+
+def test_a_claimed_store_is_replaced_in_the_stock_without_a_sweep(
+    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(again, "SECONDS", 0.1)
+    monkeypatch.setattr(stock, "CALM", 0.0)
+    world.configure(warm='{"medusa": 1}')
+
+    def in_stock() -> int:
+        return int(world.value("select count(*) from stores where status = 'warm'"))
+
+    eventually(lambda: api.sweep() and in_stock() == 1, seconds=10)
+    store = api.create(type="medusa").get_json()
+    assert in_stock() == 0
+    api.event(*event("dev.urumi.store.requested", subject=store["id"]))
+    assert world.store(store["id"]).from_warm
+    eventually(lambda: in_stock() == 1, seconds=10)
 
 
 # --- logs ---------------------------------------------------------------------------------------------------------

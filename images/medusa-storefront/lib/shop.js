@@ -25,12 +25,15 @@ export async function api(path, body, method = body ? "POST" : "GET") {
   return answer
 }
 
-// What changes seldom is asked for once in a while; a warm store gets its merchant's name while it runs, so not for long.
+// What changes seldom is asked for once in a while, and anew when the shop is called by another host: a warm store gets its
+// merchant's name and host while it runs.
 function remembered(seconds, load) {
-  let value, until = 0
+  let value, host, until = 0
   return async () => {
-    if (Date.now() > until) {
+    const calledBy = (await headers()).get("host")
+    if (Date.now() > until || host !== calledBy) {
       value = await load()
+      host = calledBy
       until = Date.now() + seconds * 1000
     }
     return value

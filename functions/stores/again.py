@@ -1,0 +1,40 @@
+"""Another look at what waits, a store for its cluster or the stock for calm, a few seconds after the last one.
+
+What changes while Knative (1.15) replaces the watcher of changes, which it does for each namespace that comes or goes,
+is told to nobody, and a failed action is due again without an event. The sweep would find both, up to a minute later.
+These looks end with the process, which Knative ends when no request comes: they save time, and nothing depends on them.
+"""
+
+from collections.abc import Callable, Hashable
+from threading import Lock, Timer
+
+from stores.errors import Busy, UrumiError
+from stores.logs import log
+
+SECONDS = 4.0
+
+_due: dict[Hashable, Timer] = {}
+_lock = Lock()
+
+
+def later(what: Hashable, look: Callable[[], object]) -> None:
+    """Calls `look` in some seconds, once however often it is asked for meanwhile."""
+    with _lock:
+        if what in _due:
+            return
+        timer = _due[what] = Timer(SECONDS, _look, (what, look))
+    timer.daemon = True  # a process that is told to end does not wait for it
+    timer.start()
+
+
+def _look(what: Hashable, look: Callable[[], object]) -> None:
+    with _lock:
+        del _due[what]
+    try:
+        look()
+    except Busy:  # whoever works on it may not look again
+        later(what, look)
+    except UrumiError as error:
+        log.info("no second look", extra={"fields": {"what": str(what), "reason": error.reason}})
+    except Exception:
+        log.exception("second look failed", extra={"fields": {"what": str(what)}})
