@@ -4,8 +4,6 @@ Answers 204 without a body: Knative's broker turns any other answer that is no C
 event. 409 (another call has the store) and 503 are repeated, 400 is not.
 """
 
-import time
-
 import flask
 import functions_framework
 
@@ -41,5 +39,5 @@ def converge(wanted: events.Converge) -> None:
 
 
 def replenish() -> None:
-    if lifecycle.replenish(time.monotonic() + settings().budget):
+    if lifecycle.replenish():
         again.later("stock", replenish)

@@ -419,9 +419,13 @@ def sweep() -> dict[str, int]:
         return summary
 
 
-def replenish(until: float) -> int:
-    """Brings the stock of warm stores to its size; returns how many it is short of. Idempotent."""
+def replenish(until: float | None = None) -> int:
+    """Brings the stock of warm stores to its size; returns how many it is short of. Idempotent.
+
+    `until` is when no store is begun any more, by the monotonic clock; by default when the budget is used up.
+    """
     conf = settings()
+    until = until or time.monotonic() + conf.budget
     with db.stock_lock() as tx:
         if tx is None:
             return 0
