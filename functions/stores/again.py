@@ -29,7 +29,7 @@ def later(what: Hashable, look: Callable[[], object]) -> None:
 
 def _look(what: Hashable, look: Callable[[], object]) -> None:
     with _lock:
-        del _due[what]
+        _due.pop(what, None)
     try:
         look()
     except Busy:  # whoever works on it may not look again

@@ -437,8 +437,8 @@ def replenish(until: float | None = None) -> int:
         db.retire_warm(tx, wanted.retire)
         added = [
             db.add_warm(tx, engine=engine, release=releases[engine], deadline=conf.deadline)
-            for engine in wanted.add
-            if (db.room_for(tx, engine) or 0) > 0 and not db.handing_over(tx)
+            for engine in (() if db.handing_over(tx) else wanted.add)
+            if (db.room_for(tx, engine) or 0) > 0
         ]
     for store in added:
         _converge_quietly(store, until)

@@ -29,7 +29,7 @@ import psycopg
 from cloudevents.conversion import to_binary
 from cloudevents.http import CloudEvent
 
-from stores.events import CLUSTER_CHANGED, SWEEP_DUE
+from stores.events import CLUSTER_CHANGED
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {
@@ -164,16 +164,17 @@ def serve_shops(port: int) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def post(url: str, event: dict[str, str]) -> None:
-    headers, body = to_binary(CloudEvent({"datacontenttype": "application/json", **event}, {}))
+def post(url: str, headers: dict[str, str], body: bytes) -> None:
     with suppress(OSError):  # reconcile is being started again, or has the store in hand: the next tick finds it
         urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30).close()  # noqa: S310
 
 
 def tick(url: str, stop: threading.Event) -> None:
     """The clock: posts the sweep event once a second, as the CronJob does once a minute."""
+    from stores.cli import sweep_event
+
     while not stop.wait(SWEEP_SECONDS):
-        post(url, {"type": SWEEP_DUE, "source": "/sweep"})
+        post(url, *sweep_event())
 
 
 def follow(path: str, url: str, stop: threading.Event) -> None:
@@ -187,7 +188,7 @@ def follow(path: str, url: str, stop: threading.Event) -> None:
             try:
                 for namespace in cluster.changes(path):
                     event = {"type": f"{CLUSTER_CHANGED}ref.update", "source": path, "namespace": namespace}
-                    posts.submit(post, url, event)
+                    posts.submit(post, url, *to_binary(CloudEvent(event, {})))
             except ClusterError:
                 stop.wait(1)
 

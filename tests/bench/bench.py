@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import statistics
@@ -32,14 +31,9 @@ sys.path.insert(0, str(ROOT))
 
 from stores import db, lifecycle  # noqa: E402
 from tests import support  # noqa: E402 (the path has to be set first)
+from tests.bench.ranks import percentile  # noqa: E402
 
 TARGETS = {"create": "create_store", "status": "store_status"}
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value that `share` of all do not exceed (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[math.ceil(share * len(ordered)) - 1]
 
 
 def summary(seconds: list[float], *, limit_ms: float | None = None) -> dict[str, float | int | None]:

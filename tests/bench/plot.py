@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import statistics
@@ -18,6 +17,10 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.bench.ranks import percentile
 
 ARTIFACTS = Path(os.environ.get("URUMI_ARTIFACTS", ".urumi/artifacts"))
 SERIES = {
@@ -36,12 +39,6 @@ OTHERS = {
 PEERS = (70.0, 480.0)  # seconds: what comparable projects publish for a store, the best and the slowest
 
 
-def nearest(values: list[float], share: float) -> float:
-    """The value that `share` of all do not exceed (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[math.ceil(share * len(ordered)) - 1]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("bench"))
@@ -58,7 +55,7 @@ def main() -> None:
     )
     print(f"{'seconds':<44}{'n':>4}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}")
     for name, values in (drawn | {name: figures[key] for name, key in OTHERS.items() if key in figures}).items():
-        ranks = [statistics.median(values), nearest(values, 0.95), nearest(values, 0.99), max(values)]
+        ranks = [statistics.median(values), percentile(values, 0.95), percentile(values, 0.99), max(values)]
         print(f"{name:<44}{len(values):>4}" + "".join(f"{value:8.2f}" for value in ranks))
     draw(drawn, out)
 

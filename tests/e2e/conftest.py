@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import statistics
@@ -20,6 +19,7 @@ import psycopg
 import pytest
 
 from stores import helm
+from tests.bench.ranks import percentile
 from tests.support import RunningUrumi, folder, start_urumi
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     load = "/".join(f"{value:.1f}" for value in os.getloadavg())
     terminalreporter.section(f"figures ({os.cpu_count()} CPUs, load {load})")
     for name, values in FIGURES.items():
-        p95 = f"p95={sorted(values)[math.ceil(0.95 * len(values)) - 1]:8.2f}" if len(values) >= 10 else ""
+        p95 = f"p95={percentile(values, 0.95):8.2f}" if len(values) >= 10 else ""
         terminalreporter.write_line(
             f"{name:<58} n={len(values):<3} p50={statistics.median(values):8.2f}  {p95:<12}  max={max(values):8.2f}"
         )
