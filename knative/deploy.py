@@ -251,7 +251,7 @@ def deploy(arguments: argparse.Namespace) -> None:
         rest = [each for each in rest if each["metadata"]["name"] != TO_HTTPS]
     apply(rest)
     wait_for_triggers(rest)
-    wait("apiserversource", "changes", "condition=Ready")
+    wait("deployment", "watch", "condition=Available")
     print(addresses(chart_values, seconds=time.monotonic() - began))
     if absent := absent_images():
         names = ", ".join(map(image, absent))
@@ -390,11 +390,10 @@ def dressed(objects: Sequence[Object], found: Found, chart_values: Object) -> It
                 _container(
                     each["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0], found, chart_values
                 )
-            case "ApiServerSource", _ if secure and chart_values["tls"]["certificates"] == "per-host":
-                # cert-manager gives a certificate the labels of its Ingress.
-                selector = each["spec"]["resources"][0]["selector"]
-                certificates = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "selector": selector}
-                each["spec"]["resources"].append(certificates)
+            case "Deployment", _:
+                template = each["spec"]["template"]
+                template["metadata"]["annotations"]["urumi.dev/settings"] = found.settings
+                _container(template["spec"]["containers"][0], found, chart_values)
             case "HTTPRoute", _:
                 redirects = each["metadata"]["name"] == TO_HTTPS
                 each["spec"]["hostnames"] = [f"*.{domain}" if redirects else host]
@@ -499,7 +498,7 @@ def troubles() -> Iterator[str]:
         for condition in pod["status"].get("conditions", []):
             if condition.get("reason") == "Unschedulable":
                 yield f"pod {pod['metadata']['name']}: {condition['message']}"
-    for kind in ("ksvc", "trigger", "apiserversource", "broker"):
+    for kind in ("ksvc", "trigger", "broker"):
         for each in items(kind, "-n", NAMESPACE):
             for condition in each.get("status", {}).get("conditions", []):
                 if condition["type"] == "Ready" and condition["status"] != "True":

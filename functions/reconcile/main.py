@@ -24,6 +24,8 @@ def reconcile_stores(request: flask.Request) -> flask.Response:
                 lifecycle.sweep()
             case events.Converge() as wanted:
                 converge(wanted)
+            case events.Prepare():
+                lifecycle.cluster()
             case events.Ignore():
                 pass
     except Exception as error:

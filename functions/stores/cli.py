@@ -6,20 +6,18 @@ token keep              make the token in URUMI_TOKEN known, as the platform's c
 key                     draw a value for URUMI_CREDENTIALS_KEY
 upgrade                 bring stores to the charts and settings of now; the sweep does the work
 sweep                   post the sweep event to the sink, as the CronJob does
+watch                   post what changes in the cluster to the sink, until it is told to end
 dead-letters list | replay   events that could not be delivered
 fault set | clear       make a simulated store fail
 """
 
 import argparse
 import os
+import signal
 import sys
-import urllib.request
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from cloudevents.conversion import to_binary
-from cloudevents.http import CloudEvent
-
-from stores import auth, db, dead_letters, events, lifecycle
+from stores import auth, db, dead_letters, events, lifecycle, logs, net
 from stores.errors import UrumiError
 from stores.settings import settings
 
@@ -72,20 +70,19 @@ def sweep(_: argparse.Namespace) -> None:
     sink = settings().sink
     if sink is None:
         sys.exit("K_SINK is not set: there is nobody to send the sweep event to.")
-    headers, body = sweep_event()
-    with urllib.request.urlopen(urllib.request.Request(sink, body, headers), timeout=45) as response:  # noqa: S310
-        print(f"{sink} answered {response.status}")
+    headers, body = events.hint(events.SWEEP_DUE, source="/sweep")
+    print(f"{sink} answered {net.post(sink, headers, body, seconds=45)}")
 
 
-def sweep_event() -> tuple[dict[str, str], bytes]:
-    attributes = {
-        "type": events.SWEEP_DUE,
-        "source": "/sweep",
-        "id": str(uuid4()),
-        "datacontenttype": "application/json",
-    }
-    headers, body = to_binary(CloudEvent(attributes, {}))
-    return headers, body
+def watch(_: argparse.Namespace) -> None:
+    from stores.watch import watch  # the API server's package is slow to import, and no other command needs it
+
+    sink = settings().sink
+    if sink is None:
+        sys.exit("K_SINK is not set: there is nobody to tell of changes.")
+    logs.configure()
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # a container's first process has no default for it
+    watch(sink)
 
 
 def upgrade(arguments: argparse.Namespace) -> None:
@@ -127,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="apply the missing migrations").set_defaults(run=migrate)
     commands.add_parser("key", help="draw a value for URUMI_CREDENTIALS_KEY").set_defaults(run=key)
     commands.add_parser("sweep", help="post the sweep event to the sink").set_defaults(run=sweep)
+    commands.add_parser("watch", help="post what changes in the cluster to the sink").set_defaults(run=watch)
 
     newer = commands.add_parser("upgrade", help="bring stores to the charts and settings of now")
     newer.add_argument("--name", help="this store only")

@@ -1,4 +1,4 @@
-"""Kubernetes, by its own package: server-side apply under one field manager, one LIST per kind, no waiting.
+"""Stores on Kubernetes: server-side apply under one field manager, one LIST per kind, no waiting.
 
 What has been done for a store is noted on its namespace (annotations `urumi.dev/…`), after it was done: a kill between
 the deed and the note repeats the deed, and every deed can be repeated.
@@ -7,7 +7,6 @@ the deed and the note repeats the deed, and every deed can be repeated.
 import base64
 import http.client
 import json
-import socket
 import ssl
 import time
 from collections import defaultdict
@@ -17,40 +16,25 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
-import urllib3
-from kubernetes.client import ApiClient, Configuration
-from kubernetes.client.exceptions import ApiException
-from kubernetes.config import load_incluster_config, load_kube_config
-from kubernetes.config.config_exception import ConfigException
-from kubernetes.dynamic import DynamicClient
-from kubernetes.dynamic.exceptions import DynamicApiError
+from kubernetes.client import ApiClient
 from kubernetes.utils.quantity import parse_quantity
 
-from stores import diagnosis, engines, helm
+from stores import diagnosis, engines, helm, net
+from stores.apiserver import APPS, BATCH, CORE, NETWORK, RBAC, ApiServer, Exists, Forbidden, Object
 from stores.errors import ClusterError
 from stores.events import STORE_LABEL
 from stores.model import Engine, Namespace, Observation, Problem, Release, Store
 from stores.settings import Settings, settings
 
-MANAGER, HELM = "urumi", "helm"  # the field managers; Helm 4 calls itself so
+HELM = "helm"  # the field manager that Helm 4 calls itself
 WITH_PODS = frozenset({"Deployment", "StatefulSet", "CronJob"})
 PLATFORM_LABEL = "urumi.dev/platform"
 OWNER_LABEL = "urumi.dev/owner"
 PREPARED, RELEASED, IDENTITY = "urumi.dev/prepared", "urumi.dev/release", "urumi.dev/identity"
 # Of a store that is nobody's yet: its Ingress as the chart renders it, for a host that is still to come.
 ROUTE, HOST_TO_COME = "urumi.dev/ingress", "host-to-come.invalid"
-TIMEOUT = (3, 15)  # seconds to connect, to answer
-PAGE = 500
-WATCH_SECONDS = 60
 ROUTE_PATIENCE = 5  # seconds
 RIGHTS_PATIENCE = 3  # seconds
-
-CORE = "/api/v1"
-APPS = "/apis/apps/v1"
-BATCH = "/apis/batch/v1"
-NETWORK = "/apis/networking.k8s.io/v1"
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
-WATCHED = (f"{APPS}/deployments", f"{APPS}/statefulsets", f"{CORE}/namespaces")
 
 # Type Pod has no defaults, so a pod without limits is refused instead of being given some.
 LIMITS = [
@@ -67,28 +51,13 @@ _STATUSES = {
     "pending-rollback": Release.PENDING,
 }
 
-Object = dict[str, Any]
 
-
-class KubernetesCluster:
+class KubernetesCluster(ApiServer):
     """See model.Cluster for what each method promises."""
 
     def __init__(self, *, platform: UUID) -> None:
+        super().__init__()
         self._platform = str(platform)
-        self._in_cluster = False
-        configuration = Configuration()
-        configuration.retries = urllib3.Retry(connect=1, read=0, redirect=0)
-        try:
-            load_incluster_config(client_configuration=configuration)
-            self._in_cluster = True
-        except ConfigException:
-            load_kube_config(client_configuration=configuration)
-        self._api = ApiClient(configuration)
-        # Python 3.13 wants extensions of a CA that many a cluster's lacks. Chain, dates and name are checked as ever.
-        lenient = urllib3.util.create_urllib3_context()
-        lenient.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        self._api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = lenient
-        self._dynamic = DynamicClient(self._api, discoverer=lambda *_: None)  # all paths are known: nothing to discover
 
     # --- seeing ---
 
@@ -97,8 +66,8 @@ class KubernetesCluster:
         if namespace is None:
             return Observation(volumes=len(self._volumes().get(store.namespace, [])))
         within = f"namespaces/{store.namespace}"
-        if _terminating(namespace):
-            return Observation(namespace=Namespace.TERMINATING, volumes=1, problem=_stuck(namespace))
+        if is_terminating(namespace):
+            return Observation(namespace=Namespace.TERMINATING, volumes=1, problem=what_blocks(namespace))
         if PREPARED not in namespace["metadata"].get("annotations", {}):
             # Our role may not be bound here yet, and what is to be done does not depend on more.
             return Observation(namespace=Namespace.ACTIVE)
@@ -130,7 +99,7 @@ class KubernetesCluster:
         volumes = self._volumes()
         seen = {}
         for name, namespace in namespaces.items():
-            if _terminating(namespace):
+            if is_terminating(namespace):
                 seen[name] = Observation(namespace=Namespace.TERMINATING, volumes=1)
                 continue
             # Helm's own record is a Secret, and nobody may list those of all namespaces: the objects tell as much.
@@ -152,7 +121,7 @@ class KubernetesCluster:
             node[2] += 1
         room = dict.fromkeys(Engine, 0)
         for each in self._list(f"{CORE}/nodes"):
-            if each["spec"].get("unschedulable") or not _is_ready(each):
+            if each["spec"].get("unschedulable") or not is_ready(each):
                 continue
             cpu, memory, pods = used[each["metadata"]["name"]]
             has = each["status"]["allocatable"]
@@ -186,10 +155,12 @@ class KubernetesCluster:
 
     def _try_address(self, host: str) -> Problem | None:
         conf = settings()
-        address, port = _split(conf.ingress_address) if conf.ingress_address else (host, conf.port)
+        # The dot says that the name is whole: a pod's resolver would try it in all of the cluster's domains first.
+        whole = f"{host}." if self._in_cluster else host
+        address, port = _split(conf.ingress_address) if conf.ingress_address else (whole, conf.port)
         port = port or (443 if conf.scheme == "https" else 80)
         try:
-            with socket.create_connection((address, port), timeout=3) as plain:
+            with net.connect(address, port, seconds=3) as plain:
                 secure = conf.scheme == "https"
                 wire = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
                 connection = http.client.HTTPConnection(host, port, timeout=8)
@@ -229,7 +200,7 @@ class KubernetesCluster:
         """The API server acts on a new binding a moment after it has stored it; no event tells when."""
         until = time.monotonic() + RIGHTS_PATIENCE
         while time.monotonic() < until:
-            with suppress(_Forbidden):
+            with suppress(Forbidden):
                 self._find(f"{CORE}/namespaces/{namespace}/secrets/{engines.SECRET_NAME}")
                 return
             time.sleep(0.05)
@@ -247,7 +218,7 @@ class KubernetesCluster:
             },
             "stringData": engines.draw_secrets(store),
         }
-        with suppress(_Exists):
+        with suppress(Exists):
             return self._call("post", path, body=body)
         return self._call("get", f"{path}/{engines.SECRET_NAME}")
 
@@ -355,7 +326,7 @@ class KubernetesCluster:
             from kubernetes.stream import portforward
 
             pods = self._list(f"{CORE}/namespaces/{namespace}/pods", label="urumi.dev/internal=true")
-            ready = [p["metadata"]["name"] for p in pods if _is_ready(p)]
+            ready = [p["metadata"]["name"] for p in pods if is_ready(p)]
             if not ready:
                 raise ClusterError("No pod of the store is ready to take its identity.", cause="identity")
             # An ApiClient of its own: portforward bends the client it is given for as long as the call takes.
@@ -366,6 +337,9 @@ class KubernetesCluster:
                 ports=str(engines.INTERNAL_PORT),
             )
             connection.sock = tunnel.socket(engines.INTERNAL_PORT)
+        else:
+            connection.sock = net.connect(host, engines.INTERNAL_PORT, seconds=10)
+            connection.sock.settimeout(10)
         try:
             yield connection
         finally:
@@ -394,25 +368,7 @@ class KubernetesCluster:
     def delete_namespace(self, namespace: str) -> None:
         self._delete(f"{CORE}/namespaces/{namespace}")
 
-    # --- watching, for `make run`; in a cluster Knative's ApiServerSource does it ---
-
-    def changes(self, path: str) -> Iterator[str]:
-        """Namespaces of stores of which an object under `path` changes or goes, for a minute.
-
-        Raises ClusterError when the connection cannot be made; one that breaks ends the minute.
-        """
-        response = self._send(
-            "get", path, label_selector=STORE_LABEL, watch="true", timeout_seconds=WATCH_SECONDS,
-            _request_timeout=(3, WATCH_SECONDS + 10),
-        )  # fmt: skip
-        with suppress(urllib3.exceptions.HTTPError):
-            for line in response:
-                change = json.loads(line)
-                if change["type"] in ("MODIFIED", "DELETED"):
-                    metadata = change["object"]["metadata"]
-                    yield metadata.get("namespace", metadata["name"])
-
-    # --- speaking to the API server ---
+    # --- what it writes on objects ---
 
     def _labels(self, store: Store) -> dict[str, str]:
         return {
@@ -429,89 +385,6 @@ class KubernetesCluster:
         change = {"metadata": {"annotations": annotations, "labels": labels or {}}}
         path = f"{CORE}/namespaces/{namespace}"
         self._call("patch", path, body=change, content_type="application/merge-patch+json")
-
-    def _apply(self, path: str, body: Object, *, manager: str = MANAGER) -> Object:
-        """Server-side apply: creates or corrects, and can be repeated."""
-        return self._call(
-            "patch", f"{path}/{body['metadata']['name']}", body=body, content_type="application/apply-patch+yaml",
-            field_manager=manager, force_conflicts=True,
-        )  # fmt: skip
-
-    def _find(self, path: str) -> Object | None:
-        try:
-            return self._call("get", path)
-        except _Missing:
-            return None
-
-    def _delete(self, path: str) -> None:
-        with suppress(_Missing):
-            self._call("delete", path)
-
-    def _lists(self, *wanted: tuple[str, dict[str, str]]) -> list[list[Object]]:
-        """Several LISTs at the same time: together they take as long as the slowest of them."""
-        with ThreadPoolExecutor(len(wanted)) as threads:
-            return list(threads.map(lambda each: self._list(each[0], **each[1]), wanted))
-
-    def _list(self, path: str, *, label: str | None = None, field: str | None = None) -> list[Object]:
-        """All pages of a LIST, without what nobody here asks for: with many stores that is most of it."""
-        items = []
-        for item in self._pages(path, label=label, field=field):
-            item["metadata"].pop("managedFields", None)
-            if isinstance(item.get("spec"), dict):
-                item["spec"].pop("template", None)
-            items.append(item)
-        return items
-
-    def _pages(self, path: str, *, label: str | None = None, field: str | None = None) -> Iterator[Object]:
-        position: str | None = None
-        while True:
-            page = self._call(
-                "get", path, label_selector=label, field_selector=field, limit=PAGE,
-                _continue=position,
-            )  # fmt: skip
-            yield from page["items"]
-            position = page["metadata"].get("continue")
-            if not position:
-                return
-
-    def _call(self, method: str, path: str, **parameters: Any) -> Object:
-        """One request. Raises ClusterError, with the API server's own words when it has some."""
-        document: Object = json.loads(self._send(method, path, _request_timeout=TIMEOUT, **parameters).data)
-        return document
-
-    def _send(self, method: str, path: str, **parameters: Any) -> Any:
-        try:
-            return self._dynamic.request(method, path, serialize=False, query_params=[], header_params={}, **parameters)
-        except (ApiException, DynamicApiError) as error:
-            raise _translate(error, path) from None
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ClusterError(f"The cluster does not answer: {type(error).__name__}.", cause="cluster-away") from None
-
-
-class _Missing(ClusterError):
-    """404: the object is not there."""
-
-
-class _Forbidden(ClusterError):
-    """403 that is no quota's."""
-
-
-class _Exists(ClusterError):
-    """409 on a create: the object is there already."""
-
-
-def _translate(error: Any, path: str) -> ClusterError:
-    try:
-        message = json.loads(error.body)["message"]
-    except (TypeError, ValueError, KeyError):
-        message = str(error.reason)
-    if error.status == 404:
-        return _Missing(message)
-    if error.status == 409:
-        return _Exists(message)
-    cause = "quota" if "exceeded quota" in message else "cluster-error"
-    kind = _Forbidden if error.status == 403 and cause != "quota" else ClusterError
-    return kind(f"Kubernetes refused {path.rsplit('/', 1)[-1]} ({error.status}): {message}"[:500], cause=cause)
 
 
 POD_SECURITY = {
@@ -568,8 +441,8 @@ def _fold(
         "prepared": PREPARED in notes,
         "release": release,
         "release_version": notes.get(RELEASED),
-        "database": bool(databases) and all(map(_up, databases)),
-        "workloads": bool(deployments) and all(map(_up, workloads)),
+        "database": bool(databases) and all(map(is_up, databases)),
+        "workloads": bool(deployments) and all(map(is_up, workloads)),
         "asleep": bool(deployments) and all(w["spec"].get("replicas") == 0 for w in workloads),
         "host": hosts[0] if hosts else None,
         "identity": int(notes.get(IDENTITY, "0")),
@@ -577,7 +450,7 @@ def _fold(
     }
 
 
-def _up(workload: Object) -> bool:
+def is_up(workload: Object) -> bool:
     """All replicas of the newest specification are ready, and there is at least one."""
     wanted, status = workload["spec"].get("replicas", 1), workload.get("status", {})
     newest = status.get("observedGeneration", 0) >= workload["metadata"]["generation"]
@@ -591,11 +464,11 @@ def _release(records: list[Object]) -> Release:
     return _STATUSES.get(newest.get("status", ""), Release.FAILED) if newest else Release.ABSENT
 
 
-def _terminating(namespace: Object) -> bool:
+def is_terminating(namespace: Object) -> bool:
     return "deletionTimestamp" in namespace["metadata"]
 
 
-def _stuck(namespace: Object) -> Problem | None:
+def what_blocks(namespace: Object) -> Problem | None:
     """What keeps a namespace from going, once its controller says so."""
     for condition in namespace.get("status", {}).get("conditions", []):
         if condition.get("status") == "True" and "Failure" in condition["type"]:
@@ -611,7 +484,7 @@ def _by_namespace(objects: Iterable[Object]) -> dict[str, list[Object]]:
     return grouped
 
 
-def _is_ready(each: Object) -> bool:
+def is_ready(each: Object) -> bool:
     conditions = each.get("status", {}).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 

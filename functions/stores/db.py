@@ -7,7 +7,7 @@ survive a fork.
 import atexit
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from stores import net
 from stores.errors import Busy, NameTaken, Unavailable
 from stores.model import Desired, Engine, Phase, Problem, Store
 from stores.settings import settings
@@ -41,8 +42,10 @@ _opening = Lock()
 
 @cache
 def _pool() -> ConnectionPool[Connection]:
+    url = settings().database_url.get_secret_value()
+    _wait_for_a_way(url)
     opened = ConnectionPool(
-        settings().database_url.get_secret_value(),
+        url,
         kwargs={"autocommit": True, "connect_timeout": 3, "application_name": "urumi"},
         min_size=1,
         # Each thread of reconcile and of its sweep holds one for the store's lock; the simulated cluster needs another.
@@ -54,6 +57,15 @@ def _pool() -> ConnectionPool[Connection]:
     )
     atexit.register(opened.close)  # else the pool's threads hold up the process's end for seconds
     return opened
+
+
+def _wait_for_a_way(url: str) -> None:
+    """Until PostgreSQL's port answers, for 3 s at most: a pod's first packets may not get there, see stores.net."""
+    where = conninfo_to_dict(url)
+    host, port = str(where.get("host", "")), int(where.get("port") or 5432)
+    if host and not host.startswith("/"):
+        with suppress(OSError):  # the pool will say so better
+            net.connect(host, port, seconds=3).close()
 
 
 @contextmanager

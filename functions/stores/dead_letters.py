@@ -4,14 +4,13 @@ None of them is needed: the sweep brings every store to where its row says. But 
 refused for minutes, and somebody should know.
 """
 
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from stores import db
+from stores import db, net
 from stores.errors import BadRequest
 from stores.logs import log
 
@@ -67,8 +66,8 @@ def replay(sink: str, letters: list[int]) -> list[int]:
             (letters, not letters),
         ).fetchall()
         for letter, headers, body in rows:
-            with urllib.request.urlopen(urllib.request.Request(sink, bytes(body), headers), timeout=30):  # noqa: S310
-                conn.execute("update dead_letters set replayed_at = now() where id = %s", (letter,))
+            net.post(sink, headers, bytes(body), seconds=30)
+            conn.execute("update dead_letters set replayed_at = now() where id = %s", (letter,))
             sent.append(letter)
     return sent
 

@@ -6,7 +6,7 @@ So events carry a store's id and nothing else: losing, repeating or reordering t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from cloudevents.conversion import to_binary
 from cloudevents.exceptions import GenericException
@@ -38,7 +38,8 @@ class StoreRetired:
 
 
 SWEEP_DUE = "dev.urumi.sweep.due"  # from the CronJob (or the local clock): look after all stores
-CLUSTER_CHANGED = "dev.knative.apiserver."  # from ApiServerSource: an object with our label changed
+CLUSTER_CHANGED = "dev.urumi.cluster.changed"  # from the watch: an object of the store in this namespace changed
+CALLER_CAME = "dev.urumi.cluster.caller-came"  # from the watch: a sleeping function that sends us events is waking up
 
 
 def encode(event: StoreRequested | StoreRetired, *, traceparent: str | None) -> tuple[dict[str, str], bytes]:
@@ -56,6 +57,15 @@ def encode(event: StoreRequested | StoreRetired, *, traceparent: str | None) -> 
     return headers, body
 
 
+def hint(kind: str, *, source: str, subject: str | None = None) -> tuple[dict[str, str], bytes]:
+    """Headers and body of an event that no row stands behind; no two are the same."""
+    attributes = {"type": kind, "source": source, "id": str(uuid4()), "datacontenttype": "application/json"}
+    if subject:
+        attributes["subject"] = subject
+    headers, body = to_binary(CloudEvent(attributes, {}))
+    return headers, body
+
+
 @dataclass(frozen=True)
 class Sweep:
     """Look after all stores."""
@@ -70,11 +80,16 @@ class Converge:
 
 
 @dataclass(frozen=True)
+class Prepare:
+    """An event about a store will come in a moment."""
+
+
+@dataclass(frozen=True)
 class Ignore:
     """A well-formed event that is about no store of ours."""
 
 
-def decode(headers: Mapping[str, str], body: bytes) -> Sweep | Converge | Ignore:
+def decode(headers: Mapping[str, str], body: bytes) -> Sweep | Converge | Prepare | Ignore:
     """What an incoming event asks for. Raises BadRequest for what is no CloudEvent or of no known type."""
     try:
         event = from_http(dict(headers), body)
@@ -87,9 +102,11 @@ def decode(headers: Mapping[str, str], body: bytes) -> Sweep | Converge | Ignore
         return Sweep()
     if kind in (StoreRequested.type, StoreRetired.type):
         return Converge(_uuid(event.get("subject")), None)
-    if kind.startswith(CLUSTER_CHANGED):
-        namespace = event.get("namespace") or event.get("name")
-        return Converge(None, str(namespace)) if str(namespace).startswith("store-") else Ignore()
+    if kind == CLUSTER_CHANGED:
+        namespace = str(event.get("subject"))
+        return Converge(None, namespace) if namespace.startswith("store-") else Ignore()
+    if kind == CALLER_CAME:
+        return Prepare()
     raise BadRequest(f"No event of type {kind} is known here.")
 
 

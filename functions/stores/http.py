@@ -3,7 +3,6 @@
 import json
 import re
 import secrets
-import urllib.request
 from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -19,12 +18,11 @@ from werkzeug.exceptions import NotFound as RoutingNotFound
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import Map, Rule
 
-from stores import auth, errors, events, lifecycle, logs
+from stores import auth, errors, events, lifecycle, logs, net
 from stores.errors import UrumiError
 from stores.settings import settings
 
 MAX_BODY = 64 * 1024
-DELIVERY = 180  # seconds; all of the trigger's tries take a little more than two minutes
 KEY = re.compile(r"[!-~]{1,200}")
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -211,15 +209,14 @@ def emit(event: events.StoreRequested | events.StoreRetired, *, traceparent: str
     if sink is None:
         return
     headers, body = events.encode(event, traceparent=traceparent)
-    request = urllib.request.Request(sink, body, headers)  # noqa: S310 (our sink)
-    Thread(target=copy_context().run, args=(_send, request, event), daemon=True).start()
-
-
-def _send(request: urllib.request.Request, event: events.StoreRequested | events.StoreRetired) -> None:
     fields = {"type": event.type, "store": event.store_id}
+    Thread(target=copy_context().run, args=(_send, sink, headers, body, fields), daemon=True).start()
+
+
+def _send(sink: str, headers: dict[str, str], body: bytes, fields: dict[str, object]) -> None:
     try:
-        with urllib.request.urlopen(request, timeout=DELIVERY):  # noqa: S310 (our sink)
-            logs.log.info("event delivered", extra={"fields": fields})
+        net.post(sink, headers, body, seconds=net.DELIVERY)
+        logs.log.info("event delivered", extra={"fields": fields})
     except OSError as error:
         message = "event not delivered, the sweep will do its work"
         logs.log.warning(message, extra={"fields": fields | {"error": str(error)}})

@@ -14,22 +14,17 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from uuid import uuid4
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import psycopg
-from cloudevents.conversion import to_binary
-from cloudevents.http import CloudEvent
 
-from stores.events import CLUSTER_CHANGED
+from stores import events, net
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = {
@@ -164,33 +159,11 @@ def serve_shops(port: int) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def post(url: str, headers: dict[str, str], body: bytes) -> None:
-    with suppress(OSError):  # reconcile is being started again, or has the store in hand: the next tick finds it
-        urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30).close()  # noqa: S310
-
-
 def tick(url: str, stop: threading.Event) -> None:
     """The clock: posts the sweep event once a second, as the CronJob does once a minute."""
-    from stores.cli import sweep_event
-
     while not stop.wait(SWEEP_SECONDS):
-        post(url, *sweep_event())
-
-
-def follow(path: str, url: str, stop: threading.Event) -> None:
-    """Posts changes of the objects under `path`, as Knative's ApiServerSource does."""
-    from stores.cluster import KubernetesCluster
-    from stores.errors import ClusterError
-
-    cluster = KubernetesCluster(platform=uuid4())
-    with ThreadPoolExecutor(4) as posts:
-        while not stop.is_set():
-            try:
-                for namespace in cluster.changes(path):
-                    event = {"type": f"{CLUSTER_CHANGED}ref.update", "source": path, "namespace": namespace}
-                    posts.submit(post, url, *to_binary(CloudEvent(event, {})))
-            except ClusterError:
-                stop.wait(1)
+        with suppress(OSError):  # reconcile is being started again: the next tick finds it
+            net.post(url, *events.hint(events.SWEEP_DUE, source="/sweep"), seconds=30)
 
 
 def main() -> None:
@@ -266,10 +239,9 @@ def run(stack: ExitStack, state: Path, owner_url: str, app_url: str, began: floa
         serve_shops(ports["shops"])
     threading.Thread(target=tick, args=(url["reconcile"], stop), daemon=True).start()
     if real:
-        from stores.cluster import WATCHED
+        from stores.watch import watch
 
-        for kind in WATCHED:
-            threading.Thread(target=follow, args=(kind, url["reconcile"], stop), daemon=True).start()
+        threading.Thread(target=watch, args=(url["reconcile"],), daemon=True).start()
     wait_until_up(children)
 
     path = state / "env"

@@ -130,7 +130,7 @@ def test_the_migrations_job_has_a_new_name_whenever_its_content_changes(render: 
 # --- rights -------------------------------------------------------------------------------------------------------
 
 
-def test_only_reconcile_and_the_event_source_get_a_token(local: list[Manifest]) -> None:
+def test_only_reconcile_and_the_watch_get_a_token(local: list[Manifest]) -> None:
     accounts = {a["metadata"]["name"]: a["automountServiceAccountToken"] for a in of_kind(local, "ServiceAccount")}
     assert accounts == {
         "urumi-create": False,
@@ -190,9 +190,7 @@ def test_the_stores_role_covers_every_kind_that_the_engines_charts_make(local: l
             assert (f"{group}/{plural}", verb) in role, f"{verb} {group}/{plural}"
 
 
-def test_the_event_source_sees_certificates_where_each_host_has_one(
-    local: list[Manifest], prod: list[Manifest]
-) -> None:
+def test_the_watch_sees_certificates_where_each_host_has_one(local: list[Manifest], prod: list[Manifest]) -> None:
     certificates = {("cert-manager.io/certificates", verb) for verb in ("get", "list", "watch")}
     assert certificates == set(rules(prod, "urumi-events")) - set(rules(local, "urumi-events"))
 
@@ -243,10 +241,10 @@ def test_functions_take_requests_from_knative_alone(local: list[Manifest]) -> No
     assert set(peers) == {"ingress", "knative-serving"}
 
 
-def test_only_reconcile_reaches_kubernetes_and_the_stores(local: list[Manifest]) -> None:
-    for name in ("to-kubernetes", "to-stores"):
+def test_only_reconcile_reaches_the_stores_and_only_the_watch_kubernetes_too(local: list[Manifest]) -> None:
+    for name, parts in (("to-stores", ["reconcile"]), ("to-kubernetes", ["reconcile", "watch"])):
         selector = named(local, "NetworkPolicy", name)["spec"]["podSelector"]
-        assert selector["matchExpressions"][0]["values"] == ["reconcile"]
+        assert selector["matchExpressions"][0]["values"] == parts
 
 
 def test_postgres_takes_connections_from_its_clients_alone(local: list[Manifest]) -> None:

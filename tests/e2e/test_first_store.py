@@ -1,14 +1,20 @@
 """The main job on a real cluster: ask for a store, watch it become ready, open it, delete it."""
 
+import itertools
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from threading import Thread
 from uuid import uuid4
 
-from stores.cluster import WATCHED, KubernetesCluster
-from stores.events import STORE_LABEL
+import yaml
+
+from stores import events
 from tests.e2e.conftest import Owner, kubectl, leftovers, objects, visit
 from tests.support import eventually
 
@@ -38,28 +44,70 @@ def test_a_medusa_store_lives_from_request_to_removal(owner: Owner, figure: Call
 
 
 def test_changes_of_a_stores_objects_are_told_as_they_happen() -> None:
-    """What `make run` takes events from; the first list, of what was there before, is no change."""
+    """By the watch, to a sink of ours. What it finds at its start, and a note more on something, is no change."""
     name = f"store-{uuid4().hex[-12:]}"
-    told: Queue[str] = Queue()
+    told: Queue[events.Converge] = Queue()
 
-    def listen() -> None:
-        for changed in KubernetesCluster(platform=uuid4()).changes(WATCHED[-1]):
-            told.put(changed)
+    class Sink(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            event = events.decode(dict(self.headers), self.rfile.read(int(self.headers["Content-Length"])))
+            if isinstance(event, events.Converge) and event.namespace == name:
+                told.put(event)
+            self.send_response(204)
+            self.end_headers()
 
-    def change() -> bool:
-        kubectl("annotate", "namespace", name, f"changed={time.time()}", "--overwrite")
-        return name in drain(told)
+        def log_message(self, format: str, *args: object) -> None:
+            pass
 
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    Thread(target=server.serve_forever, daemon=True).start()
+    labels = {events.STORE_LABEL: str(uuid4())}
+    workload = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "idle", "namespace": name, "labels": labels},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "idle"}},
+            "template": {
+                "metadata": {"labels": {"app": "idle"}},
+                "spec": {"containers": [{"name": "idle", "image": "idle"}]},
+            },
+        },
+    }
     kubectl("create", "namespace", name)
     try:
-        kubectl("label", "namespace", name, f"{STORE_LABEL}={uuid4()}")
-        Thread(target=listen, daemon=True).start()
-        eventually(change)
-        kubectl("delete", "namespace", name, "--wait=false")
-        eventually(lambda: name in drain(told), seconds=20)
+        kubectl("label", "namespace", name, f"{events.STORE_LABEL}={labels[events.STORE_LABEL]}")
+        kubectl("apply", "-f", "-", stdin=yaml.safe_dump(workload))
+        # A process, so that its threads end with the test.
+        command = [sys.executable, "-m", "stores.cli", "watch"]
+        environment = os.environ | {"K_SINK": f"http://127.0.0.1:{server.server_port}"}
+        with subprocess.Popen(command, env=environment) as watching:
+            try:
+                replicas = itertools.count(1)
+
+                def scale() -> bool:
+                    kubectl("scale", "statefulset/idle", "-n", name, f"--replicas={next(replicas)}")
+                    return not told.empty()
+
+                eventually(scale)
+                eventually(lambda: drain(told) == 0, seconds=20, every=2)
+                kubectl("annotate", "statefulset/idle", "-n", name, "noted=1")
+                kubectl("annotate", "namespace", name, "noted=1")
+                kubectl("delete", "statefulset/idle", "-n", name)
+                eventually(lambda: not told.empty(), seconds=20)
+                assert drain(told) == 1, "the removal, not the notes"
+                kubectl("delete", "namespace", name, "--wait=false")
+                eventually(lambda: not told.empty(), seconds=20)
+            finally:
+                watching.terminate()
+                assert watching.wait(10) == 0
     finally:
+        server.shutdown()
+        server.server_close()
         kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
 
 
-def drain(queue: Queue[str]) -> list[str]:
-    return [queue.get() for _ in range(queue.qsize())]
+def drain(queue: Queue[events.Converge]) -> int:
+    """How many were there."""
+    return len([queue.get() for _ in range(queue.qsize())])

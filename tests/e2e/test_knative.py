@@ -36,9 +36,7 @@ def shop(api: Api) -> Store:
 
 
 def test_deploying_again_changes_nothing() -> None:
-    kinds = (
-        "ksvc,broker,trigger,apiserversource,sinkbinding,cronjob,httproute,statefulset,secret,configmap,networkpolicy"
-    )
+    kinds = "ksvc,broker,trigger,sinkbinding,cronjob,httproute,statefulset,secret,configmap,networkpolicy"
 
     def generations() -> dict[str, Any]:
         everything = objects(f"{kinds},ingress,service,serviceaccount", "-n", SYSTEM)

@@ -12,7 +12,7 @@ import functions_framework
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from stores.cli import sweep_event
+from stores import events
 from tests.support import FUNCTIONS, World
 
 TARGETS = {
@@ -70,7 +70,7 @@ class Api:
         return store_id
 
     def sweep(self) -> TestResponse:
-        headers, body = sweep_event()
+        headers, body = events.hint(events.SWEEP_DUE, source="/sweep")
         return self.event(headers, body)
 
     def event(self, headers: dict[str, str], body: bytes) -> TestResponse:

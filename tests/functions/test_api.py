@@ -514,8 +514,9 @@ def test_an_event_is_answered_with_204_and_nothing_else(api: Api) -> None:
         event("dev.urumi.store.retired", subject=store["id"]),
         event("dev.urumi.store.requested", subject=str(uuid4())),
         event("dev.urumi.sweep.due"),
-        event("dev.knative.apiserver.ref.update", namespace=store["namespace"], kind="Pod", name="web"),
-        event("dev.knative.apiserver.ref.update", namespace="kube-system", kind="Pod", name="web"),
+        event("dev.urumi.cluster.changed", subject=store["namespace"]),
+        event("dev.urumi.cluster.changed", subject="kube-system"),
+        event("dev.urumi.cluster.caller-came", subject="create"),
     ):
         response = api.event(headers, body)
         assert (response.status_code, response.data) == (204, b""), headers["ce-type"]

@@ -17,7 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from stores import dead_letters, events, helm
+from stores import dead_letters, events, helm, watch
 from stores.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,8 @@ def test_time_outs_leave_room_for_what_a_function_does(base: list[Object]) -> No
 
 def test_every_pod_fits_the_restricted_pod_security_level(base: list[Object]) -> None:
     sweep = of_kind(base, "CronJob")["sweep"]["spec"]["jobTemplate"]["spec"]["template"]
-    for name, template in (functions(base) | {"sweep": sweep}).items():
+    watching = of_kind(base, "Deployment")["watch"]["spec"]["template"]
+    for name, template in (functions(base) | {"sweep": sweep, "watch": watching}).items():
         (container,) = template["spec"]["containers"]
         security = container["securityContext"] | template["spec"].get("securityContext", {})
         assert security == {
@@ -238,9 +239,9 @@ def test_in_production_no_merchant_waits_for_a_start(overlays: dict[str, list[Ob
 
 
 def takes(trigger: Object, kind: str) -> bool:
-    """Whether a trigger's filters let an event of this type through."""
-    prefix, *others = trigger["spec"]["filters"]
-    return kind.startswith(prefix["prefix"]["type"]) and {"not": {"exact": {"type": kind}}} not in others
+    """Whether a trigger's filter lets an event of this type through."""
+    (only,) = trigger["spec"]["filters"]
+    return kind.startswith(only["prefix"]["type"])
 
 
 def test_every_event_type_reaches_reconcile_by_exactly_one_trigger(base: list[Object]) -> None:
@@ -248,13 +249,12 @@ def test_every_event_type_reaches_reconcile_by_exactly_one_trigger(base: list[Ob
         events.StoreRequested.type,
         events.StoreRetired.type,
         events.SWEEP_DUE,
-        *(f"{events.CLUSTER_CHANGED}ref.{verb}" for verb in ("update", "delete")),
+        events.CLUSTER_CHANGED,
+        events.CALLER_CAME,
     ]
     triggers = of_kind(base, "Trigger").values()
     for kind in types:
         assert len([trigger for trigger in triggers if takes(trigger, kind)]) == 1, kind
-    added = f"{events.CLUSTER_CHANGED}ref.add"  # told again of all objects of all stores whenever the source starts
-    assert not any(takes(trigger, added) for trigger in triggers)
     for trigger in triggers:
         assert trigger["spec"]["subscriber"]["ref"]["name"] == "reconcile"
 
@@ -270,31 +270,28 @@ def test_deliveries_are_tried_again_with_pauses_and_at_last_kept(base: list[Obje
         assert delivery["deadLetterSink"]["uri"] == dead_letters.PATH
 
 
-def test_the_cluster_tells_of_our_objects_alone(base: list[Object], chart: list[Object]) -> None:
-    source = of_kind(base, "ApiServerSource")["changes"]["spec"]
-    kinds = {each["kind"] for each in source["resources"]}
-    assert kinds == {"Deployment", "StatefulSet", "Namespace"}
-    for each in source["resources"]:
-        expression = {"key": events.STORE_LABEL, "operator": "Exists"}
-        assert each["selector"]["matchExpressions"] == [expression]
-    assert source["mode"] == "Reference"  # a name is enough, and no object's content travels
-    assert source["serviceAccountName"] in of_kind(chart, "ServiceAccount")
+def test_the_watch_may_see_what_it_watches_and_nothing_else(base: list[Object], chart: list[Object]) -> None:
+    template = of_kind(base, "Deployment")["watch"]["spec"]["template"]
+    assert template["spec"]["serviceAccountName"] == "urumi-events"
     granted = {r for rule in of_kind(chart, "ClusterRole")["urumi-events"]["rules"] for r in rule["resources"]}
-    assert granted == {f"{kind.lower()}s" for kind in kinds}
+    assert granted == {each.path.rpartition("/")[2] for each in watch.watched()}
 
 
-def test_the_cluster_tells_when_a_stores_certificate_has_come(
+def test_the_watch_knows_the_functions_that_send_events_by_the_labels_of_their_pods(base: list[Object]) -> None:
+    """Knative gives a revision's labels to its Deployment."""
+    (awaited,) = [each for each in watch.watched() if each.label != events.STORE_LABEL]
+    assert awaited.label == "urumi.dev/component in (create, delete)"
+    for name, template in functions(base).items():
+        assert template["metadata"]["labels"]["urumi.dev/component"] == name
+
+
+def test_the_watch_tells_the_broker_that_this_cluster_has(
     deploy: ModuleType, overlays: dict[str, list[Object]], values: Object
 ) -> None:
-    def told(values: Object) -> set[str]:
-        objects = list(deploy.dressed(copy.deepcopy(overlays["prod"]), found_by(deploy), values))
-        resources = of_kind(objects, "ApiServerSource")["changes"]["spec"]["resources"]
-        assert all(each["selector"]["matchExpressions"][0]["key"] == events.STORE_LABEL for each in resources)
-        return {each["kind"] for each in resources}
-
-    assert told(values) == {"Deployment", "StatefulSet", "Namespace", "Certificate"}
-    for changes in ({"certificates": "wildcard"}, {"enabled": False}):
-        assert "Certificate" not in told(values | {"tls": values["tls"] | changes})
+    objects = list(deploy.dressed(copy.deepcopy(overlays["prod"]), found_by(deploy), values))
+    template = of_kind(objects, "Deployment")["watch"]["spec"]["template"]
+    assert environment(template)["K_SINK"] == found_by(deploy).sink
+    assert template["spec"]["containers"][0]["command"] == ["python", "-m", "stores.cli", "watch"]
 
 
 def test_the_sweep_runs_once_a_minute_and_never_twice_at_a_time(base: list[Object]) -> None:

@@ -11,7 +11,20 @@ from cloudevents.conversion import to_binary, to_structured
 from cloudevents.http import CloudEvent, from_http
 
 from stores.errors import BadRequest
-from stores.events import Converge, Ignore, StoreRequested, StoreRetired, Sweep, decode, encode
+from stores.events import (
+    CALLER_CAME,
+    CLUSTER_CHANGED,
+    SWEEP_DUE,
+    Converge,
+    Ignore,
+    Prepare,
+    StoreRequested,
+    StoreRetired,
+    Sweep,
+    decode,
+    encode,
+    hint,
+)
 
 ID = UUID("01936000-0000-7000-8000-0123456789ab")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -65,21 +78,23 @@ def test_the_cron_job_and_a_ping_source_ask_for_a_sweep(kind: str, mode: Any) ->
     assert decode(*mode(event(kind))) == Sweep()
 
 
-@pytest.mark.parametrize("verb", ["add", "update", "delete"])
-@pytest.mark.parametrize("kind", ["ref", "resource"])
-def test_a_change_of_an_object_names_the_store_by_its_namespace(kind: str, verb: str) -> None:
-    changed = event(f"dev.knative.apiserver.{kind}.{verb}", kind="Pod", name="web-0", namespace="store-0123456789ab")
-    assert decode(*to_binary(changed)) == Converge(None, "store-0123456789ab")
+def test_a_change_in_the_cluster_names_the_store_by_its_namespace() -> None:
+    changed = hint(CLUSTER_CHANGED, source="/watch", subject="store-0123456789ab")
+    assert decode(*changed) == Converge(None, "store-0123456789ab")
 
 
-def test_a_change_of_a_namespace_itself_names_the_store_by_the_objects_name() -> None:
-    changed = event("dev.knative.apiserver.ref.delete", kind="Namespace", name="store-0123456789ab")
-    assert decode(*to_binary(changed)) == Converge(None, "store-0123456789ab")
+@pytest.mark.parametrize("subject", ["kube-system", None])
+def test_a_change_elsewhere_is_ignored(subject: str | None) -> None:
+    assert decode(*hint(CLUSTER_CHANGED, source="/watch", subject=subject)) == Ignore()
 
 
-@pytest.mark.parametrize("where", [{"namespace": "kube-system"}, {"name": "default"}, {}])
-def test_a_change_elsewhere_is_ignored(where: dict[str, str]) -> None:
-    assert decode(*to_binary(event("dev.knative.apiserver.ref.update", **where))) == Ignore()
+def test_a_function_that_wakes_up_announces_an_event() -> None:
+    assert decode(*hint(CALLER_CAME, source="/watch", subject="create")) == Prepare()
+
+
+def test_no_two_hints_are_taken_for_one() -> None:
+    first, second = (hint(SWEEP_DUE, source="/sweep")[0]["ce-id"] for _ in range(2))
+    assert first != second
 
 
 HEADERS = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/test", "content-type": "application/json"}

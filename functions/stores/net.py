@@ -1,0 +1,81 @@
+"""Connections of a pod that has just started, and posts of events over them.
+
+Network policies learn a new pod's address up to a second after its start. Until then a peer that policies protect does
+not get its packets, and names are asked for in vain now and then. The kernel and the resolver try again after a whole
+second; on a cold start's way that second is most of what there is to gain.
+"""
+
+import http.client
+import socket
+import urllib.request
+from collections.abc import Mapping
+from itertools import chain, repeat
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from time import monotonic
+
+DELIVERY = 180  # seconds for an event; all of a trigger's tries take a little more than two minutes
+PAUSES = (0.1, 0.1, 0.2, 0.2, 0.4)  # seconds until the next try, while those before it go on; the last one for ever
+
+
+def connect(host: str, port: int, *, seconds: float) -> socket.socket:
+    """The first connection that comes of several tries, each of which looks the name up anew.
+
+    Raises OSError: what the first try that fails says, or TimeoutError when none has ended after `seconds`.
+    """
+    results = SimpleQueue[socket.socket | OSError]()
+    over = Event()
+    until = monotonic() + seconds
+
+    def attempt() -> None:
+        try:
+            made = socket.create_connection((host, port), timeout=max(0.1, until - monotonic()))
+        except OSError as error:
+            results.put(error)
+        else:
+            results.put(made)
+            if over.is_set():
+                made.close()
+
+    for pause in chain(PAUSES, repeat(PAUSES[-1])):
+        if monotonic() >= until:
+            break
+        Thread(target=attempt, daemon=True).start()
+        try:
+            result = results.get(timeout=min(pause, max(0.0, until - monotonic())))
+        except Empty:
+            continue
+        _end(over, results)
+        if isinstance(result, OSError):
+            raise result
+        return result
+    _end(over, results)
+    raise TimeoutError(f"{host}:{port} did not answer within {seconds:g} s")
+
+
+def _end(over: Event, results: SimpleQueue[socket.socket | OSError]) -> None:
+    """Connections that come too late are closed: by their try, or here when it has just put them down."""
+    over.set()
+    while not results.empty():
+        if isinstance(late := results.get(), socket.socket):
+            late.close()
+
+
+class _Connection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        self.sock = connect(self.host, self.port, seconds=self.timeout or 60)
+        self.sock.settimeout(self.timeout)
+
+
+class _Handler(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, request)
+
+
+_opener = urllib.request.build_opener(_Handler)
+
+
+def post(url: str, headers: Mapping[str, str], body: bytes, *, seconds: float) -> int:
+    """Posts to an address of ours; returns the status. Raises OSError, HTTPError among them, when it was not taken."""
+    with _opener.open(urllib.request.Request(url, body, dict(headers)), timeout=seconds) as response:  # noqa: S310
+        return int(response.status)
