@@ -1,7 +1,7 @@
 """Another look at what waits, a store for its cluster or the stock for calm, a few seconds after the last one.
 
-What changes while Knative (1.15) replaces the watcher of changes, which it does for each namespace that comes or goes,
-is told to nobody, and a failed action is due again without an event. The sweep would find both, up to a minute later.
+A failed action is due again without an event, some reasons for a store's trouble are in objects that nobody watches,
+and the broker keeps events in memory only. The sweep would find all of that, up to a minute later.
 These looks end with the process, which Knative ends when no request comes: they save time, and nothing depends on them.
 """
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import math
 import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from stores import helm
+from tests.bench.ranks import percentile
 
 SYSTEM = "urumi-system"
 SLEEPY = {"autoscaling.knative.dev/window": "6s", "autoscaling.knative.dev/scale-down-delay": "0s"}
@@ -33,6 +36,10 @@ CALLS = {
     "status": ("GET", "/api/health", 200),
 }
 FUNCTIONS = (*CALLS, "reconcile")
+# Seconds after the last pod's end. Who calls at once may meet Knative's autoscaler before it knows that none is left.
+# Its `scale` then compares with an old copy of the Deployment, does nothing, and is called again half a minute later.
+SETTLED = 3.0
+ODD = 10.0  # seconds that call for a reason
 EVENT = (
     "import time, urllib.error as e, urllib.request as u; began = time.monotonic();"
     "call = u.Request('http://reconcile.urumi-system.svc.cluster.local', b'{}', {'ce-id': '1', 'ce-source': '/bench',"
@@ -73,6 +80,18 @@ def call(function: str, ingress: str) -> float:
     return seconds
 
 
+def wait_until_all_sleep(revisions: dict[str, str], *, seconds: float) -> None:
+    """Until no pod of any function has been there for a while, and no sweep, which wakes reconcile, is near."""
+    end = time.monotonic() + seconds
+    since = time.monotonic()
+    while time.monotonic() - since < SETTLED:
+        assert time.monotonic() < end, f"some function was still awake after {seconds} s"
+        quiet = 15 < time.time() % 60 < 50
+        if not (all([asleep(revision) for revision in revisions.values()]) and quiet):
+            since = time.monotonic()
+        time.sleep(0.2)
+
+
 @contextmanager
 def sleepy() -> Iterator[dict[str, str]]:
     """Lets the functions sleep soon, as long as this lasts; the revision of each that does."""
@@ -107,21 +126,26 @@ def wait_for_revisions() -> None:
 def measure(starts: int, ingress: str, *, seconds: float) -> dict[str, list[float]]:
     """One start after the other, of whichever function sleeps; as many of each as asked for, or as the time allows."""
     found: dict[str, list[float]] = {name: [] for name in FUNCTIONS}
+    awake = dict.fromkeys(FUNCTIONS, time.monotonic())  # when each was seen so last
     until = time.monotonic() + seconds
     with sleepy() as revisions:
         while any(len(each) < starts for each in found.values()) and time.monotonic() < until:
             for name, each in found.items():
-                if len(each) < starts and asleep(revisions[name]):
+                if not asleep(revisions[name]):
+                    awake[name] = time.monotonic()
+                elif len(each) < starts and time.monotonic() - awake[name] > SETTLED:
                     each.append(call(name, ingress))
                     print(f"{name:<10} {each[-1]:6.2f} s   load {os.getloadavg()[0]:.1f}", flush=True)
+                    if each[-1] > ODD:
+                        print(kubectl("get", "pods,events", "-n", SYSTEM, "--sort-by=.metadata.creationTimestamp"))
             time.sleep(0.2)
     return found
 
 
 def summary(seconds: list[float]) -> dict[str, Any]:
-    ordered = sorted(seconds)
-    p95 = ordered[math.ceil(0.95 * len(ordered)) - 1]
-    return {"n": len(ordered), "p50": statistics.median(ordered), "p95": p95, "max": ordered[-1]}
+    return {
+        "n": len(seconds), "p50": statistics.median(seconds), "p95": percentile(seconds, 0.95), "max": max(seconds),
+    }  # fmt: skip
 
 
 def main() -> None:

@@ -1,14 +1,16 @@
 """What each optimisation is worth: the same stores with and without it, alternately, in one run on one cluster.
 
-    KUBECONFIG=… python tests/bench/optimisations.py [--claims 10] [--colds 3] [--ingress 127.0.0.1:80] [--out bench]
+    KUBECONFIG=… python tests/bench/optimisations.py [--claims 8] [--stores 3] [--ingress 127.0.0.1:80] [--out bench]
 
-Needs `make images`. Medusa stores; reconcile runs in this process, PostgreSQL comes from its wheel. A claimed store is
-put back into stock after each claim: the claims then meet one and the same running store.
+Needs `make images`. reconcile runs in this process, PostgreSQL comes from its wheel. In the rows `claim` a store is put
+back into stock after each claim, so that all meet one and the same running store; in `first claim` each has a new one.
+What makes up the way through Knative is measured by tests/e2e/test_warm_knative.py, with and without it, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import shutil
@@ -27,12 +29,13 @@ from uuid import UUID
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from stores import cluster, db, engines, helm, lifecycle, model  # noqa: E402
+from stores import apiserver, cluster, db, engines, helm, lifecycle, model  # noqa: E402
 from stores.api import StoreRequest  # noqa: E402
 from stores.errors import Busy  # noqa: E402
 from stores.model import Action, Decision, Engine, Phase, Store  # noqa: E402
 from stores.settings import settings  # noqa: E402
 from tests import support  # noqa: E402 (the path has to be set first)
+from tests.e2e.conftest import images_built  # noqa: E402
 
 Variant = Callable[[], AbstractContextManager[Any]]
 
@@ -60,8 +63,11 @@ def sealed_before_the_route() -> AbstractContextManager[Any]:
     return patch.object(lifecycle, "decide", decide)
 
 
-def one_call_after_another() -> AbstractContextManager[Any]:
-    return patch.object(cluster, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
+@contextmanager
+def one_call_after_another() -> Iterator[None]:
+    one = lambda _: ThreadPoolExecutor(1)  # noqa: E731
+    with patch.object(cluster, "ThreadPoolExecutor", one), patch.object(apiserver, "ThreadPoolExecutor", one):
+        yield
 
 
 def started_by_helm_alone() -> AbstractContextManager[Any]:
@@ -73,8 +79,12 @@ def changed_chart(change: Callable[[str], str]) -> Iterator[None]:
     """The charts with each template changed."""
     with support.folder("charts") as copy:
         shutil.copytree(ROOT / "charts", copy, dirs_exist_ok=True)
-        for file in (copy / "medusa" / "templates").glob("*.yaml"):
-            file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+        files = [file for engine in Engine for file in (copy / engine / "templates").glob("*.yaml")]
+        before = [file.read_text(encoding="utf-8") for file in files]
+        after = [change(text) for text in before]
+        assert before != after, "there is nothing of that kind in the charts"
+        for file, text in zip(files, after, strict=True):
+            file.write_text(text, encoding="utf-8")
         with patch.object(lifecycle, "settings", lambda: changed), patch.object(cluster, "settings", lambda: changed):
             changed = settings().model_copy(update={"charts": copy})
             yield
@@ -89,6 +99,40 @@ def without_compiled_code() -> AbstractContextManager[Any]:
     return changed_chart(lambda text: text.replace("            - name: DATABASE_HOST\n", off))
 
 
+def without_a_first_page() -> AbstractContextManager[Any]:
+    """The storefront cannot ask itself for a page when the backend answers."""
+    code = (
+        "const real = fetch; globalThis.fetch = (url, ...rest) =>"
+        " String(url).startsWith('http://127.') ? Promise.reject(Error('left out')) : real(url, ...rest)"
+    )
+    deaf = f"--import=data:text/javascript;base64,{base64.b64encode(code.encode()).decode()}"
+    where = "            - name: MEDUSA_BACKEND_URL\n"
+    return changed_chart(
+        lambda text: text.replace(where, f'            - {{name: NODE_OPTIONS, value: "{deaf}"}}\n{where}')
+    )
+
+
+def started_by(script: str) -> AbstractContextManager[Any]:
+    """WooCommerce's start script, changed by sed."""
+    start = f"sed '{script}' /opt/urumi/start.sh >/tmp/start.sh && exec sh /tmp/start.sh"
+    where = "          envFrom:\n            - configMapRef: {name: identity}\n"
+    return changed_chart(lambda text: text.replace(where, f"          command: [sh, -c, {json.dumps(start)}]\n{where}"))
+
+
+def with_one_worker() -> AbstractContextManager[Any]:
+    return started_by('s/-DFOREGROUND/-c "StartServers 1" -DFOREGROUND/')
+
+
+def without_opcache_files() -> AbstractContextManager[Any]:
+    return started_by("/ln -sfn/d")
+
+
+def with_two_cores() -> AbstractContextManager[Any]:
+    values = lambda engine, store: usual(engine, store) | {"resources": {"backend": {"limits": {"cpu": "2"}}}}  # noqa: E731
+    usual = engines.values
+    return patch.object(engines, "values", values)
+
+
 CLAIMS: Mapping[str, Variant] = {
     "as it is": nullcontext,
     "Ingress rendered by helm at the claim": rendered_at_the_claim,
@@ -101,6 +145,12 @@ COLDS: Mapping[str, Variant] = {
     "objects applied by helm alone": started_by_helm_alone,
     "start probed every 10 s, not every second": probed_every_ten_seconds,
     "without V8's compiled code in the image": without_compiled_code,
+    "two cores for the backend, not one": with_two_cores,
+}
+COLDS_WOO: Mapping[str, Variant] = {
+    "as it is": nullcontext,
+    "Apache begins with one worker": with_one_worker,
+    "without PHP's compiled code in the image": without_opcache_files,
 }
 
 
@@ -122,19 +172,22 @@ class Bench:
                 time.sleep(0.1)
         return store
 
-    def ask(self, name: str) -> float:
+    def ask(self, name: str, engine: Engine = Engine.MEDUSA) -> float:
         """Seconds from the request to ready."""
-        wanted = StoreRequest(name=name, type=Engine.MEDUSA)
+        wanted = StoreRequest(name=name, type=engine)
         store = self.until(lifecycle.request(self.origin, wanted)[0], Phase.READY)
         assert store.time_to_ready is not None
         return store.time_to_ready
 
+    def add(self) -> UUID:
+        """A store that is nobody's, and not there yet."""
+        with db.transaction() as tx:
+            release = engines.wanted_release(lifecycle.settings(), Engine.MEDUSA)
+            return db.add_warm(tx, engine=Engine.MEDUSA, release=release, deadline=600).id
+
     def stock(self) -> Store:
         """A store that is complete and nobody's."""
-        with db.transaction() as tx:
-            release = engines.wanted_release(settings(), Engine.MEDUSA)
-            store = db.add_warm(tx, engine=Engine.MEDUSA, release=release, deadline=600)
-        return self.until(store.id, Phase.WARM)
+        return self.until(self.add(), Phase.WARM)
 
     def put_back(self, store: Store) -> None:
         """Makes a claimed store nobody's again, as far as a claim can tell."""
@@ -167,21 +220,56 @@ def measure_claims(bench: Bench, count: int) -> dict[str, list[float]]:
     return {f"claim, {name}": values for name, values in seconds.items()}
 
 
-def measure_colds(bench: Bench, count: int) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {name: [] for name in COLDS}
+@contextmanager
+def while_another_is_made(bench: Bench) -> Iterator[None]:
+    """Another store's containers start meanwhile."""
+    with ThreadPoolExecutor(1) as threads:
+        other = bench.add()
+        made = threads.submit(bench.until, other, Phase.WARM)
+        begun = "select from store_steps where store_id = %s and step = 'chart' and ended_at is not null"
+        while not bench.world.rows(begun, other):
+            time.sleep(0.1)
+        yield
+        made.result()
+    bench.remove(other)
+
+
+def measure_first_claims(bench: Bench, count: int) -> dict[str, list[float]]:
+    """Each with a store of its own, made in the same way."""
+    made_by: Mapping[str, Variant] = {
+        "as it is": nullcontext,
+        "first page made for the first visitor": without_a_first_page,
+        "while another store is being made": nullcontext,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in made_by}
     for run in range(count):
-        for number, (name, variant) in enumerate(COLDS.items()):
+        for number, (name, variant) in enumerate(made_by.items()):
+            meanwhile = while_another_is_made(bench) if name.startswith("while") else nullcontext()
             with variant():
-                seconds[name].append(bench.ask(f"cold-{run}-{number}"))
-            ((store_id,),) = bench.world.rows("select id from stores where name = %s", f"cold-{run}-{number}")
+                store = bench.stock()
+                time.sleep(5)  # what its start leaves to be done is done
+                with meanwhile:
+                    seconds[name].append(bench.ask(f"first-{run}-{number}"))
+                bench.remove(store.id)
+    return {f"first claim, {name}": values for name, values in seconds.items()}
+
+
+def measure_colds(bench: Bench, count: int, engine: Engine, variants: Mapping[str, Variant]) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for run in range(count):
+        for number, (name, variant) in enumerate(variants.items()):
+            wanted = f"{engine}-{run}-{number}"
+            with variant():
+                seconds[name].append(bench.ask(wanted, engine))
+            ((store_id,),) = bench.world.rows("select id from stores where name = %s", wanted)
             bench.remove(store_id)
-    return {f"cold, {name}": values for name, values in seconds.items()}
+    return {f"cold {engine}, {name}": values for name, values in seconds.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--claims", type=int, default=10)
-    parser.add_argument("--colds", type=int, default=3)
+    parser.add_argument("--claims", type=int, default=8)
+    parser.add_argument("--stores", type=int, default=3, help="new ones for each variant that needs some")
     parser.add_argument("--ingress", default="127.0.0.1:80")
     parser.add_argument("--out", type=Path, default=ROOT / "bench")
     arguments = parser.parse_args()
@@ -195,9 +283,16 @@ def main() -> None:
             more = {"URUMI_CLUSTER": "kubernetes", "URUMI_INGRESS_ADDRESS": arguments.ingress}
             os.environ.update(support.environment(database, **more))
             bench = Bench(support.World(database))
+            woo = COLDS_WOO if "urumi-woocommerce" in images_built() else {}
+            if not woo:
+                print(
+                    "WooCommerce is left out, its image was not built: set URUMI_WORDPRESS_SOURCES, then `make images`."
+                )
             for measure in (
                 partial(measure_claims, count=arguments.claims),
-                partial(measure_colds, count=arguments.colds),
+                partial(measure_first_claims, count=arguments.stores),
+                partial(measure_colds, count=arguments.stores, engine=Engine.MEDUSA, variants=COLDS),
+                partial(measure_colds, count=arguments.stores, engine=Engine.WOOCOMMERCE, variants=woo),
             ):
                 results |= measure(bench)
                 loads.append(os.getloadavg()[0])
@@ -207,7 +302,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     report = {"cores": os.cpu_count(), "load": [round(load, 1) for load in loads], "seconds": results}
     (arguments.out / "optimisations.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"{os.cpu_count()} cores, load {report['load']}; Medusa, seconds from request to ready")
+    print(f"{os.cpu_count()} cores, load {report['load']}; seconds from request to ready")
     for name, values in results.items():
         whole = statistics.median(results[name.partition(", ")[0] + ", as it is"])
         middle = statistics.median(values)

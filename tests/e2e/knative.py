@@ -127,8 +127,8 @@ def post_to_broker(event: dict[str, str], body: str = "{}") -> None:
 
 
 @contextmanager
-def operator() -> Iterator[str]:
-    """A pod like `make cli`'s, for what the command line has no word for; its name."""
+def operator(*command: str) -> Iterator[str]:
+    """A pod like `make cli`'s, for what the command line has no word for; its name. Does nothing but `command`."""
     name = f"operator-{uuid4().hex[:6]}"
     service = json.loads(kubectl("get", "ksvc", "create", "-n", SYSTEM, "-o", "json").stdout)
     template = service["spec"]["template"]["spec"]
@@ -143,7 +143,9 @@ def operator() -> Iterator[str]:
             "restartPolicy": "Never",
             "activeDeadlineSeconds": 300,
             "terminationGracePeriodSeconds": 0,
-            "containers": [{key: container[key] for key in keys} | {"name": "cli", "command": ["sleep", "300"]}],
+            "containers": [
+                {key: container[key] for key in keys} | {"name": "cli", "command": [*command] or ["sleep", "300"]}
+            ],
             "volumes": template["volumes"],
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,14 +11,16 @@ import pytest
 import yaml
 
 from tests.bench import cold_starts
-from tests.e2e.conftest import visit
-from tests.e2e.knative import FUNCTIONS, Api, Store, asleep, run
+from tests.e2e.conftest import kubectl, visit
+from tests.e2e.knative import SYSTEM, Api, Store, operator, run
 from tests.support import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 STOCK = 3
-ROWS, ASLEEP = 4, 3  # rows of as many claims as there are stores in stock; claims with all asleep
+ROWS = 7  # of as many claims as there are stores in stock
+ASLEEP = 5  # claims with all asleep, with and without the watch
+PODS = 6
 
 Figure = Callable[[str, float], None]
 
@@ -57,14 +60,40 @@ def test_a_store_from_stock_is_there_seconds_after_the_click(stocked: Api, figur
 
 
 def test_with_every_function_asleep_it_takes_some_seconds_more(stocked: Api, figure: Figure) -> None:
-    wait_for_stock(stocked, ASLEEP)
+    """Alternately as it is and without the watch, which wakes reconcile together with create."""
     with cold_starts.sleepy() as revisions:
-        for _ in range(ASLEEP):
-            eventually(
-                lambda: all(cold_starts.asleep(revisions[each]) for each in FUNCTIONS) and all(map(asleep, FUNCTIONS)),
-                seconds=180,
-                every=0.2,
-            )
+        for number in range(2 * ASLEEP):
+            wait_for_stock(stocked, STOCK)
+            watched = number % 2 == 0
+            kubectl("scale", "deployment/watch", "-n", SYSTEM, f"--replicas={int(watched)}")
+            kubectl("rollout", "status", "deployment/watch", "-n", SYSTEM, "--timeout=60s")
+            cold_starts.wait_until_all_sleep(revisions, seconds=300)
             ready, seconds = seconds_from_click(stocked)
-            figure("knative: warm, click to ready, all asleep, seconds", seconds)
+            how = "all asleep" if watched else "all asleep, without the watch"
+            figure(f"knative: warm, click to ready, {how}, seconds", seconds)
+            kubectl("scale", "deployment/watch", "-n", SYSTEM, "--replicas=1")
             stocked.http.delete(f"/api/stores/{ready['id']}")
+
+
+CONNECT = """
+import socket, time
+from stores import net
+began = time.perf_counter()
+address = ("postgres.urumi-system.svc.cluster.local", 5432)
+{}
+print(time.perf_counter() - began)
+"""
+
+
+def test_a_new_pods_first_connection_does_not_wait_a_second_for_the_policies(api: Api, figure: Figure) -> None:
+    """Alternately by the socket as it is and by stores.net, each in a pod that has just started."""
+    assert api.http.get("/api/health").status_code == 200
+    ways = {"by stores.net": "net.connect(*address, seconds=9)", "by socket": "socket.create_connection(address)"}
+    took: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(PODS):
+        for way, code in ways.items():
+            with operator("sh", "-c", 'python -c "$0"; exec sleep 300', CONNECT.format(code)) as pod:
+                eventually(lambda pod=pod: kubectl("logs", "-n", SYSTEM, pod, check=False).stdout.strip(), seconds=60)
+                took[way].append(float(kubectl("logs", "-n", SYSTEM, pod).stdout))
+                figure(f"knative: a new pod's first connection, {way}, seconds", took[way][-1])
+    assert statistics.median(took["by stores.net"]) < statistics.median(took["by socket"])
