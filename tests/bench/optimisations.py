@@ -124,7 +124,7 @@ def with_one_worker() -> AbstractContextManager[Any]:
 
 
 def without_opcache_files() -> AbstractContextManager[Any]:
-    return started_by("/ln -sfn/d")
+    return started_by("s/ln -sfn .*/true/")
 
 
 def with_two_cores() -> AbstractContextManager[Any]:
@@ -226,9 +226,8 @@ def while_another_is_made(bench: Bench) -> Iterator[None]:
     with ThreadPoolExecutor(1) as threads:
         other = bench.add()
         made = threads.submit(bench.until, other, Phase.WARM)
-        begun = "select from store_steps where store_id = %s and step = 'chart' and ended_at is not null"
-        while not bench.world.rows(begun, other):
-            time.sleep(0.1)
+        begun = "select 1 from store_steps where store_id = %s and step = 'chart' and ended_at is not null"
+        support.eventually(lambda: bench.world.rows(begun, other), seconds=60, every=0.1)
         yield
         made.result()
     bench.remove(other)
@@ -274,7 +273,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "bench")
     arguments = parser.parse_args()
     results: dict[str, list[float]] = {}
-    loads = [os.getloadavg()[0]]
+    loads = [round(os.getloadavg()[0], 1)]
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    file: Path = arguments.out / "optimisations.json"
+    print(f"{os.cpu_count()} cores, load {loads[0]} before; seconds from request to ready")
     with support.folder("optimisations") as state:
         postgres = support.Postgres(state, safe=True)
         try:
@@ -294,19 +296,24 @@ def main() -> None:
                 partial(measure_colds, count=arguments.stores, engine=Engine.MEDUSA, variants=COLDS),
                 partial(measure_colds, count=arguments.stores, engine=Engine.WOOCOMMERCE, variants=woo),
             ):
-                results |= measure(bench)
-                loads.append(os.getloadavg()[0])
+                results |= (measured := measure(bench))
+                show(measured)
+                loads.append(round(os.getloadavg()[0], 1))
+                # After each part: what comes later may fail, and these took their time.
+                report = {"cores": os.cpu_count(), "load": loads, "seconds": results}
+                file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         finally:
             support.forget()
             postgres.close()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    report = {"cores": os.cpu_count(), "load": [round(load, 1) for load in loads], "seconds": results}
-    (arguments.out / "optimisations.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"{os.cpu_count()} cores, load {report['load']}; seconds from request to ready")
-    for name, values in results.items():
-        whole = statistics.median(results[name.partition(", ")[0] + ", as it is"])
+
+
+def show(measured: Mapping[str, list[float]]) -> None:
+    """A line for each variant; the last figure is its median in terms of that of `as it is`."""
+    for name, values in measured.items():
+        whole = statistics.median(measured[name.partition(", ")[0] + ", as it is"])
         middle = statistics.median(values)
-        print(f"{name:<52} n={len(values):<3} p50={middle:6.2f} max={max(values):6.2f}  x {middle / whole:.2f}")
+        span = f"min={min(values):6.2f} p50={middle:6.2f} max={max(values):6.2f}"
+        print(f"{name:<58} n={len(values):<3} {span}  x {middle / whole:.2f}", flush=True)
 
 
 if __name__ == "__main__":
