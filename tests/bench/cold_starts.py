@@ -36,9 +36,7 @@ CALLS = {
     "status": ("GET", "/api/health", 200),
 }
 FUNCTIONS = (*CALLS, "reconcile")
-# Seconds after the last pod's end. Who calls at once may meet Knative's autoscaler before it knows that none is left.
-# Its `scale` then compares with an old copy of the Deployment, does nothing, and is called again half a minute later.
-SETTLED = 3.0
+SETTLED = 3.0  # seconds after the last pod's end
 ODD = 10.0  # seconds that call for a reason
 EVENT = (
     "import time, urllib.error as e, urllib.request as u; began = time.monotonic();"
@@ -55,13 +53,12 @@ def kubectl(*arguments: str) -> str:
 
 
 def asleep(revision: str) -> bool:
-    """No pod of it is left. What is left of one on its way out, which takes half a minute, is cut short."""
+    """No pod of it is left, not even one on its way out, which takes half a minute.
+
+    To delete that one by force would be quicker, but the next caller then often waits until it has really ended.
+    """
     label = f"serving.knative.dev/revision={revision}"
-    listed = json.loads(kubectl("get", "pods", "-n", SYSTEM, "-l", label, "-o", "json"))
-    pods = [each["metadata"] for each in listed["items"]]
-    if leaving := [pod["name"] for pod in pods if "deletionTimestamp" in pod]:
-        kubectl("delete", "pod", "-n", SYSTEM, "--force", "--grace-period=0", "--ignore-not-found", *leaving)
-    return not pods
+    return not json.loads(kubectl("get", "pods", "-n", SYSTEM, "-l", label, "-o", "json"))["items"]
 
 
 def call(function: str, ingress: str) -> float:
@@ -78,6 +75,20 @@ def call(function: str, ingress: str) -> float:
     connection.close()
     assert status == expected, f"{function} answered {status}"
     return seconds
+
+
+@contextmanager
+def without_sweeps() -> Iterator[None]:
+    """Once a minute they wake reconcile, of which then some pod would always be left."""
+
+    def suspend(wanted: bool) -> None:
+        kubectl("patch", "cronjob", "sweep", "-n", SYSTEM, "-p", json.dumps({"spec": {"suspend": wanted}}))
+
+    suspend(True)
+    try:
+        yield
+    finally:
+        suspend(False)
 
 
 def wait_until_all_sleep(revisions: dict[str, str], *, seconds: float) -> None:
@@ -128,7 +139,7 @@ def measure(starts: int, ingress: str, *, seconds: float) -> dict[str, list[floa
     found: dict[str, list[float]] = {name: [] for name in FUNCTIONS}
     awake = dict.fromkeys(FUNCTIONS, time.monotonic())  # when each was seen so last
     until = time.monotonic() + seconds
-    with sleepy() as revisions:
+    with sleepy() as revisions, without_sweeps():
         while any(len(each) < starts for each in found.values()) and time.monotonic() < until:
             for name, each in found.items():
                 if not asleep(revisions[name]):
