@@ -78,17 +78,19 @@ def call(function: str, ingress: str) -> float:
 
 
 @contextmanager
-def without_sweeps() -> Iterator[None]:
-    """Once a minute they wake reconcile, of which then some pod would always be left."""
+def alone() -> Iterator[None]:
+    """Nobody but us wakes a function: no sweep, once a minute, and no watch, which wakes reconcile too."""
 
-    def suspend(wanted: bool) -> None:
-        kubectl("patch", "cronjob", "sweep", "-n", SYSTEM, "-p", json.dumps({"spec": {"suspend": wanted}}))
+    def set_others(*, work: bool) -> None:
+        kubectl("patch", "cronjob", "sweep", "-n", SYSTEM, "-p", json.dumps({"spec": {"suspend": not work}}))
+        kubectl("scale", "deployment/watch", "-n", SYSTEM, f"--replicas={int(work)}")
+        kubectl("rollout", "status", "deployment/watch", "-n", SYSTEM, "--timeout=60s")
 
-    suspend(True)
+    set_others(work=False)
     try:
         yield
     finally:
-        suspend(False)
+        set_others(work=True)
 
 
 def wait_until_all_sleep(revisions: dict[str, str], *, seconds: float) -> None:
@@ -139,7 +141,7 @@ def measure(starts: int, ingress: str, *, seconds: float) -> dict[str, list[floa
     found: dict[str, list[float]] = {name: [] for name in FUNCTIONS}
     awake = dict.fromkeys(FUNCTIONS, time.monotonic())  # when each was seen so last
     until = time.monotonic() + seconds
-    with sleepy() as revisions, without_sweeps():
+    with sleepy() as revisions, alone():
         while any(len(each) < starts for each in found.values()) and time.monotonic() < until:
             for name, each in found.items():
                 if not asleep(revisions[name]):
