@@ -382,7 +382,7 @@ def dressed(objects: Sequence[Object], found: Found, chart_values: Object) -> It
     secure = "HTTPS" if chart_values["tls"]["enabled"] else None
     for each in objects:
         match each["kind"], each["apiVersion"].partition("/")[0]:
-            case "Service", "serving.knative.dev":
+            case ("Service", "serving.knative.dev") | ("Deployment", _):
                 template = each["spec"]["template"]
                 template["metadata"]["annotations"]["urumi.dev/settings"] = found.settings
                 _container(template["spec"]["containers"][0], found, chart_values)
@@ -390,10 +390,6 @@ def dressed(objects: Sequence[Object], found: Found, chart_values: Object) -> It
                 _container(
                     each["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0], found, chart_values
                 )
-            case "Deployment", _:
-                template = each["spec"]["template"]
-                template["metadata"]["annotations"]["urumi.dev/settings"] = found.settings
-                _container(template["spec"]["containers"][0], found, chart_values)
             case "HTTPRoute", _:
                 redirects = each["metadata"]["name"] == TO_HTTPS
                 each["spec"]["hostnames"] = [f"*.{domain}" if redirects else host]

@@ -12,9 +12,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -47,6 +49,31 @@ def eventually(holds: Callable[[], Any], *, seconds: float = 10, every: float = 
         assert time.monotonic() < until, f"still {result!r} after {seconds} s"
         time.sleep(every)
     return result
+
+
+@contextlib.contextmanager
+def posted_to(take: Callable[[dict[str, str], bytes], int]) -> Iterator[str]:
+    """The address of a server. `take` gets each POST's headers, in small letters, and body, and says the status."""
+
+    class Server(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(take({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 # --- a whole Urumi ------------------------------------------------------------------------------------------------

@@ -108,13 +108,14 @@ class ApiServer:
         while True:
             try:
                 for kind, each in self._watch(path, label=label, version=version):
-                    metadata = each["metadata"]
-                    version = metadata["resourceVersion"]
-                    now = None if kind in ("BOOKMARK", "DELETED") else state(each)
-                    before = known.pop(metadata["uid"], now) if kind != "BOOKMARK" else None
-                    if now is not None:
-                        known[metadata["uid"]] = now
-                    if now != before or kind == "DELETED":
+                    version = each["metadata"]["resourceVersion"]
+                    if kind == "BOOKMARK":
+                        continue
+                    uid = each["metadata"]["uid"]
+                    is_known, before = uid in known, known.pop(uid, None)
+                    if kind != "DELETED":
+                        known[uid] = state(each)
+                    if kind == "DELETED" or (is_known and known[uid] != before):
                         yield each
             except ClusterError as error:
                 log.info("changes cannot be watched", extra={"fields": {"path": path, "error": error.detail}})

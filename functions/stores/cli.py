@@ -66,10 +66,15 @@ def key(_: argparse.Namespace) -> None:
     print(Fernet.generate_key().decode())
 
 
-def sweep(_: argparse.Namespace) -> None:
+def sink_to(do: str) -> str:
     sink = settings().sink
     if sink is None:
-        sys.exit("K_SINK is not set: there is nobody to send the sweep event to.")
+        sys.exit(f"K_SINK is not set: there is nobody to {do}.")
+    return sink
+
+
+def sweep(_: argparse.Namespace) -> None:
+    sink = sink_to("send the sweep event to")
     headers, body = events.hint(events.SWEEP_DUE, source="/sweep")
     print(f"{sink} answered {net.post(sink, headers, body, seconds=45)}")
 
@@ -77,9 +82,7 @@ def sweep(_: argparse.Namespace) -> None:
 def watch(_: argparse.Namespace) -> None:
     from stores.watch import watch  # the API server's package is slow to import, and no other command needs it
 
-    sink = settings().sink
-    if sink is None:
-        sys.exit("K_SINK is not set: there is nobody to tell of changes.")
+    sink = sink_to("tell of changes")
     logs.configure()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # a container's first process has no default for it
     watch(sink)
@@ -97,10 +100,7 @@ def dead_letters_list(_: argparse.Namespace) -> None:
 
 
 def dead_letters_replay(arguments: argparse.Namespace) -> None:
-    sink = settings().sink
-    if sink is None:
-        sys.exit("K_SINK is not set: there is nobody to send the events to.")
-    sent = dead_letters.replay(sink, arguments.id)
+    sent = dead_letters.replay(sink_to("send the events to"), arguments.id)
     print(f"sent again: {', '.join(map(str, sent)) or 'none'}")
 
 

@@ -77,14 +77,18 @@ def call(function: str, ingress: str) -> float:
     return seconds
 
 
+def set_watch(*, work: bool) -> None:
+    kubectl("scale", "deployment/watch", "-n", SYSTEM, f"--replicas={int(work)}")
+    kubectl("rollout", "status", "deployment/watch", "-n", SYSTEM, "--timeout=60s")
+
+
 @contextmanager
 def alone() -> Iterator[None]:
     """Nobody but us wakes a function: no sweep, once a minute, and no watch, which wakes reconcile too."""
 
     def set_others(*, work: bool) -> None:
         kubectl("patch", "cronjob", "sweep", "-n", SYSTEM, "-p", json.dumps({"spec": {"suspend": not work}}))
-        kubectl("scale", "deployment/watch", "-n", SYSTEM, f"--replicas={int(work)}")
-        kubectl("rollout", "status", "deployment/watch", "-n", SYSTEM, "--timeout=60s")
+        set_watch(work=work)
 
     set_others(work=False)
     try:

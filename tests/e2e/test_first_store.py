@@ -7,16 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
-from threading import Thread
 from uuid import uuid4
 
 import yaml
 
 from stores import events
 from tests.e2e.conftest import Owner, kubectl, leftovers, objects, visit
-from tests.support import eventually
+from tests.support import eventually, posted_to
 
 
 def test_a_medusa_store_lives_from_request_to_removal(owner: Owner, figure: Callable[[str, float], None]) -> None:
@@ -48,19 +46,12 @@ def test_changes_of_a_stores_objects_are_told_as_they_happen() -> None:
     name = f"store-{uuid4().hex[-12:]}"
     told: Queue[events.Converge] = Queue()
 
-    class Sink(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            event = events.decode(dict(self.headers), self.rfile.read(int(self.headers["Content-Length"])))
-            if isinstance(event, events.Converge) and event.namespace == name:
-                told.put(event)
-            self.send_response(204)
-            self.end_headers()
+    def take(headers: dict[str, str], body: bytes) -> int:
+        event = events.decode(headers, body)
+        if isinstance(event, events.Converge) and event.namespace == name:
+            told.put(event)
+        return 204
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
-    Thread(target=server.serve_forever, daemon=True).start()
     labels = {events.STORE_LABEL: str(uuid4())}
     workload = {
         "apiVersion": "apps/v1",
@@ -81,8 +72,7 @@ def test_changes_of_a_stores_objects_are_told_as_they_happen() -> None:
         kubectl("apply", "-f", "-", stdin=yaml.safe_dump(workload))
         # A process, so that its threads end with the test.
         command = [sys.executable, "-m", "stores.cli", "watch"]
-        environment = os.environ | {"K_SINK": f"http://127.0.0.1:{server.server_port}"}
-        with subprocess.Popen(command, env=environment) as watching:
+        with posted_to(take) as sink, subprocess.Popen(command, env=os.environ | {"K_SINK": sink}) as watching:
             try:
                 replicas = itertools.count(1)
 
@@ -103,8 +93,6 @@ def test_changes_of_a_stores_objects_are_told_as_they_happen() -> None:
                 watching.terminate()
                 assert watching.wait(10) == 0
     finally:
-        server.shutdown()
-        server.server_close()
         kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
 
 

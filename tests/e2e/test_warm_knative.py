@@ -65,13 +65,12 @@ def test_with_every_function_asleep_it_takes_some_seconds_more(stocked: Api, fig
         for number in range(2 * ASLEEP):
             wait_for_stock(stocked, STOCK)
             watched = number % 2 == 0
-            kubectl("scale", "deployment/watch", "-n", SYSTEM, f"--replicas={int(watched)}")
-            kubectl("rollout", "status", "deployment/watch", "-n", SYSTEM, "--timeout=60s")
+            cold_starts.set_watch(work=watched)
             cold_starts.wait_until_all_sleep(revisions, seconds=300)
             ready, seconds = seconds_from_click(stocked)
             how = "all asleep" if watched else "all asleep, without the watch"
             figure(f"knative: warm, click to ready, {how}, seconds", seconds)
-            kubectl("scale", "deployment/watch", "-n", SYSTEM, "--replicas=1")
+            cold_starts.set_watch(work=True)
             stocked.http.delete(f"/api/stores/{ready['id']}")
 
 

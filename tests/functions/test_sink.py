@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ import pytest
 
 from stores import events
 from tests.functions.conftest import Api
-from tests.support import World, eventually
+from tests.support import World, eventually, posted_to
 
 
 @pytest.fixture
@@ -23,25 +23,13 @@ def sink(world: World) -> Iterator[list[tuple[dict[str, str], bytes]]]:
     """What arrives at the functions' sink."""
     received: list[tuple[dict[str, str], bytes]] = []
 
-    class Broker(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            self.send_response(202)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def take(headers: dict[str, str], body: bytes) -> int:
+        received.append((headers, body))
+        return 202
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Broker)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    world.configure(sink=f"http://127.0.0.1:{server.server_port}/")
-    yield received
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with posted_to(take) as url:
+        world.configure(sink=url)
+        yield received
 
 
 def test_each_change_of_an_intent_is_told_to_the_sink(api: Api, sink: list[tuple[dict[str, str], bytes]]) -> None:

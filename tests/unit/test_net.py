@@ -6,13 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.error import HTTPError
 
 import pytest
 
 from stores import net
+from tests.support import posted_to
 
 dial = socket.create_connection
 
@@ -80,27 +79,18 @@ def test_a_refusal_is_final() -> None:
 
 @pytest.mark.parametrize("status", [202, 409])
 def test_a_post_is_taken_or_raises(status: int) -> None:
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            assert self.rfile.read(int(self.headers["Content-Length"])) == b"{}"
-            self.send_response(status)
-            self.end_headers()
+    bodies: list[bytes] = []
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
+    def take(headers: dict[str, str], body: bytes) -> int:
+        assert headers["ce-id"] == "1"
+        bodies.append(body)
+        return status
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}/"
+    with posted_to(take) as url:
         if status < 400:
             assert net.post(url, {"ce-id": "1"}, b"{}", seconds=3) == status
         else:
             with pytest.raises(HTTPError) as refused:
                 net.post(url, {"ce-id": "1"}, b"{}", seconds=3)
             refused.value.close()
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    assert bodies == [b"{}"]

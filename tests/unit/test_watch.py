@@ -12,6 +12,8 @@ import pytest
 
 from stores import apiserver, net, watch
 from stores.errors import ClusterError
+from stores.events import STORE_LABEL
+from stores.settings import Settings
 from tests.support import eventually
 
 Object = dict[str, Any]
@@ -96,6 +98,13 @@ def test_what_changed_while_the_api_server_was_away_is_told_afterwards(failure: 
     server = Server([("ADDED", deployment("web")), ("ADDED", deployment("other"))], middle, later)
     assert told(server) == ["web"]
     assert server.asked[:3] == [None, "1", None], "it begins anew, since its position may be too old"
+
+
+@pytest.mark.parametrize("issuer", [None, "letsencrypt"])
+def test_certificates_are_watched_where_each_host_has_one(issuer: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "settings", lambda: Settings(tls_issuer=issuer))
+    kinds = [each.path.rpartition("/")[2] for each in watch.watched() if each.label == STORE_LABEL]
+    assert kinds == ["deployments", "statefulsets", "namespaces", *(["certificates"] if issuer else [])]
 
 
 def test_only_a_function_that_wakes_up_announces_a_caller() -> None:
