@@ -19,6 +19,9 @@ UrumiError                500
 |   `-- Unavailable       503  with Retry-After: PostgreSQL or the cluster is away
 |       |-- PlatformFull       the cluster has no room for another store
 |       `-- ClusterError       Kubernetes or Helm refused or failed one action; carries a reason for the owner
+|           |-- Missing        the object is not there          (these three in stores/apiserver.py)
+|           |-- Forbidden      we may not, and it is no quota's doing
+|           `-- Exists         the object is there already
 """
 
 
