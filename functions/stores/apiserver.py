@@ -23,7 +23,7 @@ MANAGER = "urumi"  # our field manager
 TIMEOUT = (3, 15)  # seconds to connect, to answer
 PAGE = 500
 WATCH_SECONDS = 300
-WATCH_PAUSE = 1.0  # seconds before a watch that failed is begun again
+WATCH_PAUSE = 1.0  # seconds before a watch that ended is begun again
 
 CORE = "/api/v1"
 APPS = "/apis/apps/v1"
@@ -47,10 +47,7 @@ class ApiServer:
         except ConfigException:
             load_kube_config(client_configuration=configuration)
         self._api = ApiClient(configuration)
-        # Python 3.13 wants extensions of a CA that many a cluster's lacks. Chain, dates and name are checked as ever.
-        lenient = urllib3.util.create_urllib3_context()
-        lenient.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        self._api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = lenient
+        _load_certificates(self._api.rest_client.pool_manager.connection_pool_kw)
         self._dynamic = DynamicClient(self._api, discoverer=lambda *_: None)  # all paths are known: nothing to discover
 
     def _apply(self, path: str, body: Object, *, manager: str = MANAGER) -> Object:
@@ -120,7 +117,7 @@ class ApiServer:
             except ClusterError as error:
                 log.info("changes cannot be watched", extra={"fields": {"path": path, "error": error.detail}})
                 version = None  # what it knew of may be too old for the API server
-                time.sleep(WATCH_PAUSE)
+            time.sleep(WATCH_PAUSE)
 
     def _watch(self, path: str, *, label: str, version: str | None) -> Iterator[tuple[str, Object]]:
         """(kind, object) for some minutes from `version` on; without it all objects come first, as if they were new."""
@@ -147,6 +144,26 @@ class ApiServer:
             raise _translate(error, path) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(f"The cluster does not answer: {type(error).__name__}.", cause="cluster-away") from None
+
+
+def _load_certificates(pool: dict[str, Any]) -> None:
+    """Loads the certificates that a pool's connections need, once and for all of them.
+
+    urllib3 would load them again, into one context, at each connection; threads that do so at the same time corrupt
+    OpenSSL's memory and the process aborts.
+    """
+    context = urllib3.util.create_urllib3_context(cert_reqs=pool["cert_reqs"])
+    # Python 3.13 wants extensions of a CA that many a cluster's lacks. Chain, dates and name are checked as ever.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    authorities, data = pool.pop("ca_certs", None), pool.pop("ca_cert_data", None)
+    certificate, key = pool.pop("cert_file", None), pool.pop("key_file", None)
+    if authorities or data:
+        context.load_verify_locations(authorities, cadata=data)
+    else:
+        context.load_default_certs()
+    if certificate:
+        context.load_cert_chain(certificate, key)
+    pool["ssl_context"] = context
 
 
 class Missing(ClusterError):

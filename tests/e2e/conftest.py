@@ -168,6 +168,7 @@ def platform(**settings: str) -> Iterator[Owner]:
         try:
             yield owner
         finally:
+            assert urumi.process.poll() is None, f"Urumi ended by itself:\n{urumi.log.read_text(errors='replace')}"
             for store in owner.http.get(f"{urumi.status_url}/api/stores").json()["items"]:
                 owner.delete(store)
             owner.http.close()

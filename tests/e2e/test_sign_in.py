@@ -15,7 +15,6 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from importlib.metadata import files
 from pathlib import Path
 from uuid import uuid4
@@ -23,12 +22,10 @@ from uuid import uuid4
 import pytest
 import yaml
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import Encoding
 from playwright.sync_api import Browser, Page, WebSocket, expect
 
+from tests.certificate import self_signed
 from tests.e2e.chromium import chromium, shoot, visitor
 from tests.e2e.conftest import ARTIFACTS, kubectl, leftovers
 from tests.e2e.knative import PREFIX, SYSTEM, Api, Store, run
@@ -50,20 +47,6 @@ IMAGE = (
 
 
 # --- the provider -------------------------------------------------------------------------------------------------
-
-
-def certificate(host: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """A certificate that vouches for itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    )
-    return builder.sign(key, SHA256()), key
 
 
 def packages(*names: str) -> bytes:
@@ -125,9 +108,8 @@ expose_tokens = ["id"]
 @pytest.fixture(scope="module")
 def trusted(deployed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[x509.Certificate]:  # noqa: ARG001
     """The deployed platform signs people in with a provider of this certificate, and then no more."""
-    known, key = certificate(HOST)
+    known, private = self_signed(HOST)
     pem = known.public_bytes(Encoding.PEM).decode()
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     values = tmp_path_factory.mktemp("sign-in") / "values.yaml"
     values.write_text(yaml.safe_dump({
         "authorities": pem,
