@@ -523,15 +523,18 @@ Urumi runs, after {seconds:.0f} s.
 
 def undeploy(arguments: argparse.Namespace) -> None:
     """Removes the platform. Stores, the database's volume and the secrets stay, so that a deploy finds them again."""
+    say("functions, events")
+    routes = [each for each in render(arguments.overlay) if each["kind"] in ROUTES]
+    found = look(gateway=arguments.gateway)
+    delete([*render(arguments.overlay), *dressed(routes, found, merged([CHART / "values.yaml"]))])
+    # While reconcile works it makes anew what goes.
+    last = ("pods", "-n", NAMESPACE, "-l", "serving.knative.dev/service=reconcile")
+    kubectl("wait", "--for=delete", *last, "--timeout=300s")
     ours = stores()
     if arguments.stores:
         say("stores")
         for each in ours:
             kubectl("delete", "namespace", each["metadata"]["name"], "--wait=false")
-    say("functions, events")
-    routes = [each for each in render(arguments.overlay) if each["kind"] in ROUTES]
-    found = look(gateway=arguments.gateway)
-    delete([*render(arguments.overlay), *dressed(routes, found, merged([CHART / "values.yaml"]))])
     say("platform")
     subprocess.run(
         [helm.binary("helm"), "uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found"],
