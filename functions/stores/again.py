@@ -17,12 +17,12 @@ _due: dict[Hashable, Timer] = {}
 _lock = Lock()
 
 
-def later(what: Hashable, look: Callable[[], object]) -> None:
+def later(what: Hashable, look: Callable[[], object], *, seconds: float | None = None) -> None:
     """Calls `look` in some seconds, once however often it is asked for meanwhile."""
     with _lock:
         if what in _due:
             return
-        timer = _due[what] = Timer(SECONDS, _look, (what, look))
+        timer = _due[what] = Timer(SECONDS if seconds is None else seconds, _look, (what, look))
     timer.daemon = True  # a process that is told to end does not wait for it
     timer.start()
 

@@ -6,6 +6,7 @@ survive a fork.
 
 import atexit
 import hashlib
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -43,10 +44,11 @@ _opening = Lock()
 @cache
 def _pool() -> ConnectionPool[Connection]:
     url = settings().database_url.get_secret_value()
-    _wait_for_a_way(url)
+    options = {"autocommit": True, "application_name": "urumi"}
     opened = ConnectionPool(
         url,
-        kwargs={"autocommit": True, "connect_timeout": 3, "application_name": "urumi"},
+        connection_class=_beginning_with(_first_connection(url, **options)),
+        kwargs={**options, "connect_timeout": 3},
         min_size=1,
         # Each thread of reconcile and of its sweep holds one for the store's lock; the simulated cluster needs another.
         max_size=32,
@@ -59,13 +61,35 @@ def _pool() -> ConnectionPool[Connection]:
     return opened
 
 
-def _wait_for_a_way(url: str) -> None:
-    """Until PostgreSQL's port answers, for 3 s at most: a pod's first packets may not get there, see stores.net."""
+def _first_connection(url: str, **options: Any) -> Connection | None:
+    """None when there is none within 3 s; the pool says why. A new pod's first packets get lost, see stores.net."""
     where = conninfo_to_dict(url)
     host, port = str(where.get("host", "")), int(where.get("port") or 5432)
-    if host and not host.startswith("/"):
-        with suppress(OSError):  # the pool will say so better
-            net.connect(host, port, seconds=3).close()
+    if not host or host.startswith("/"):
+        return None
+
+    def connect(left: float) -> Connection:
+        # libpq would hold all threads while it looks the name up.
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
+        return Connection.connect(url, hostaddr=address, connect_timeout=max(1, round(left)), **options)
+
+    with suppress(OSError, psycopg.Error):
+        return net.first(connect, seconds=3, what="PostgreSQL")
+    return None
+
+
+def _beginning_with(first: Connection | None) -> type[Connection]:
+    """The class of a pool's connections, the first of which is there already."""
+    there = [first] if first else []
+
+    class PoolConnection(Connection):
+        @classmethod
+        def connect(cls, *arguments: Any, **keywords: Any) -> Any:
+            with suppress(IndexError):
+                return there.pop()
+            return super().connect(*arguments, **keywords)
+
+    return PoolConnection
 
 
 @contextmanager
@@ -431,6 +455,15 @@ def load(
         (store_id, namespace),
     )
     return None if store is None else (store, now(conn))
+
+
+def asked_for_lately(conn: Connection, seconds: float) -> list[UUID]:
+    rows = conn.execute(
+        "select id from stores where status = 'provisioning' and deleted_at is null and owner is not null"
+        " and desired = 'present' and requested_at > clock_timestamp() - make_interval(secs => %s)",
+        (seconds,),
+    )
+    return [row[0] for row in rows]
 
 
 def now(conn: Connection) -> datetime:

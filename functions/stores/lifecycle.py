@@ -57,6 +57,7 @@ from stores.model import (
 )
 from stores.settings import settings
 
+WAKING = 6.0  # seconds in which a function that leaves zero has written what its caller wants
 SETTLED = frozenset({Action.NOTHING, Action.WAIT})
 CLUSTER_AWAY = Problem("cluster-away", "The cluster did not answer until the deadline. Retry, or delete the store.")
 
@@ -287,6 +288,18 @@ def converge(*, store_id: UUID | None = None, namespace: str | None = None) -> A
             if action in SETTLED or action is Action.MARK_DELETED or time.monotonic() > until:
                 break
     return action
+
+
+def fresh_wishes() -> Iterator[UUID]:
+    """The stores asked for from WAKING seconds ago until in WAKING seconds, each once, as soon as its row is there."""
+    until = time.monotonic() + WAKING
+    met: set[UUID] = set()
+    while time.monotonic() < until:
+        with db.connection() as conn:
+            fresh = [each for each in db.asked_for_lately(conn, WAKING) if each not in met]
+        met.update(fresh)
+        yield from fresh
+        time.sleep(0.1)
 
 
 def converge_once(conn: Connection, store_id: UUID) -> Action:

@@ -8,29 +8,38 @@ second; on a cold start's way that second is most of what there is to gain.
 import http.client
 import socket
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain, repeat
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
+from typing import Protocol, TypeVar
 
 DELIVERY = 180  # seconds for an event; all of a trigger's tries take a little more than two minutes
 PAUSES = (0.1, 0.1, 0.2, 0.2, 0.4)  # seconds until the next try, while those before it go on; the last one for ever
 
 
-def connect(host: str, port: int, *, seconds: float) -> socket.socket:
-    """The first connection that comes of several tries, each of which looks the name up anew.
+class Closeable(Protocol):
+    def close(self) -> object: ...
 
-    Raises OSError: what the first try that fails says, or TimeoutError when none has ended after `seconds`.
+
+Made = TypeVar("Made", bound=Closeable)
+
+
+def first(make: Callable[[float], Made], *, seconds: float, what: str) -> Made:
+    """What the first of several tries makes; those that come late are closed.
+
+    A try follows the last one after some tenths of a second and is told how many seconds are left. Raises what the
+    first try that fails raises, or TimeoutError when none has ended after `seconds`.
     """
-    results = SimpleQueue[socket.socket | OSError]()
+    results = SimpleQueue[Made | Exception]()
     over = Event()
     until = monotonic() + seconds
 
     def attempt() -> None:
         try:
-            made = socket.create_connection((host, port), timeout=max(0.1, until - monotonic()))
-        except OSError as error:
+            made = make(max(0.1, until - monotonic()))
+        except Exception as error:
             results.put(error)
         else:
             results.put(made)
@@ -46,19 +55,24 @@ def connect(host: str, port: int, *, seconds: float) -> socket.socket:
         except Empty:
             continue
         _end(over, results)
-        if isinstance(result, OSError):
+        if isinstance(result, Exception):
             raise result
         return result
     _end(over, results)
-    raise TimeoutError(f"{host}:{port} did not answer within {seconds:g} s")
+    raise TimeoutError(f"{what} did not answer within {seconds:g} s")
 
 
-def _end(over: Event, results: SimpleQueue[socket.socket | OSError]) -> None:
-    """Connections that come too late are closed: by their try, or here when it has just put them down."""
+def _end(over: Event, results: SimpleQueue[Made | Exception]) -> None:
+    """What comes too late is closed: by its try, or here when that has just put it down."""
     over.set()
     while not results.empty():
-        if isinstance(late := results.get(), socket.socket):
+        if not isinstance(late := results.get(), Exception):
             late.close()
+
+
+def connect(host: str, port: int, *, seconds: float) -> socket.socket:
+    """A connection by `first`; each try looks the name up anew. Raises OSError."""
+    return first(lambda left: socket.create_connection((host, port), left), seconds=seconds, what=f"{host}:{port}")
 
 
 class _Connection(http.client.HTTPConnection):

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from werkzeug.test import TestResponse
 
-from stores import again, db, stock
+from stores import again, db, lifecycle, stock
 from stores.model import Phase
 from tests.functions.conftest import Api, Gateway
 from tests.support import Postgres, World, eventually
@@ -506,8 +506,9 @@ def event(type_: str, **attributes: str) -> tuple[dict[str, str], bytes]:
     return headers | {"content-type": "application/json"}, b"{}"
 
 
-def test_an_event_is_answered_with_204_and_nothing_else(api: Api) -> None:
+def test_an_event_is_answered_with_204_and_nothing_else(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Knative's broker turns any other answer that is no event into an error, and sends the event again for ever."""
+    monkeypatch.setattr(lifecycle, "WAKING", 0.0)
     store = api.create().get_json()
     for headers, body in (
         event("dev.urumi.store.requested", subject=store["id"]),
@@ -556,6 +557,16 @@ def test_a_store_that_waits_is_looked_at_again_without_another_event(
     assert len(again._due) == 1, "however many events there were"
     eventually(lambda: api.get(f"/api/stores/{store['id']}").get_json()["status"] == "ready", seconds=10)
     eventually(lambda: not again._due, seconds=2)
+
+
+def test_reconcile_begins_with_what_a_waking_function_writes_before_its_event_comes(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "WAKING", 3.0)
+    assert api.event(*event("dev.urumi.cluster.caller-came", subject="create")).status_code == 204
+    store = api.create().get_json()
+    eventually(lambda: api.get(f"/api/stores/{store['id']}").get_json()["status"] == "ready", seconds=3)
+    eventually(lambda: not again._due, seconds=5)
 
 
 def test_a_second_look_that_comes_too_early_is_taken_later(
