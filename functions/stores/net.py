@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Protocol, TypeVar
 
 DELIVERY = 180  # seconds for an event; all of a trigger's tries take a little more than two minutes
-PAUSES = (0.1, 0.1, 0.2, 0.2, 0.4)  # seconds until the next try, while those before it go on; the last one for ever
+PAUSES = (*[0.1] * 6, 0.2, 0.2, 0.4)  # seconds until the next try, while those before it go on; the last one for ever
 
 
 class Closeable(Protocol):
