@@ -1,4 +1,4 @@
-"""Another look at what waits, a store for its cluster or the stock for calm, a few seconds after the last one.
+"""Looks that no event asks for: at what waits, a store for its cluster or the stock for calm, and at what is to come.
 
 A failed action is due again without an event, some reasons for a store's trouble are in objects that nobody watches,
 and the broker keeps events in memory only. The sweep would find all of that, up to a minute later.
@@ -18,7 +18,7 @@ _lock = Lock()
 
 
 def later(what: Hashable, look: Callable[[], object], *, seconds: float | None = None) -> None:
-    """Calls `look` in some seconds, once however often it is asked for meanwhile."""
+    """Calls `look` after so many seconds, SECONDS by default, once however often it is asked for meanwhile."""
     with _lock:
         if what in _due:
             return

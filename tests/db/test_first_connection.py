@@ -19,8 +19,8 @@ DEAF = 0.15  # seconds
 
 
 @contextlib.contextmanager
-def road(url: str, *, deaf: float) -> Iterator[tuple[str, list[float]]]:
-    """The server's address over TCP, and when each connection was tried; those of the first seconds hear nothing."""
+def road(url: str) -> Iterator[tuple[str, list[float]]]:
+    """The server over TCP, and when each connection was tried; those of the first DEAF seconds hear nothing."""
     where = conninfo_to_dict(url)
     path = f"{where['host']}/.s.PGSQL.{where.get('port', 5432)}"
     tries: list[float] = []
@@ -38,7 +38,7 @@ def road(url: str, *, deaf: float) -> Iterator[tuple[str, list[float]]]:
                 client, _ = server.accept()
                 tries.append(time.monotonic())
                 ends.append(client)
-                if time.monotonic() - tries[0] < deaf:
+                if time.monotonic() - tries[0] < DEAF:
                     continue
                 there = socket.socket(socket.AF_UNIX)
                 ends.append(there)
@@ -59,7 +59,7 @@ def road(url: str, *, deaf: float) -> Iterator[tuple[str, list[float]]]:
 
 
 def test_packets_lost_at_first_cost_tenths_of_a_second(world: World) -> None:
-    with road(world.database.app_url, deaf=DEAF) as (url, tries):
+    with road(world.database.app_url) as (url, tries):
         world.configure(database_url=url)
         began = time.monotonic()
         with db.connection() as conn:
