@@ -385,11 +385,9 @@ def dressed(objects: Sequence[Object], found: Found, chart_values: Object) -> It
             case ("Service", "serving.knative.dev") | ("Deployment", _):
                 template = each["spec"]["template"]
                 template["metadata"]["annotations"]["urumi.dev/settings"] = found.settings
-                _container(template["spec"]["containers"][0], found, chart_values)
+                _pod(template["spec"], found, chart_values)
             case "CronJob", _:
-                _container(
-                    each["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0], found, chart_values
-                )
+                _pod(each["spec"]["jobTemplate"]["spec"]["template"]["spec"], found, chart_values)
             case "HTTPRoute", _:
                 redirects = each["metadata"]["name"] == TO_HTTPS
                 each["spec"]["hostnames"] = [f"*.{domain}" if redirects else host]
@@ -412,7 +410,8 @@ def dressed(objects: Sequence[Object], found: Found, chart_values: Object) -> It
         yield each
 
 
-def _container(container: Object, found: Found, chart_values: Object) -> None:
+def _pod(pod: Object, found: Found, chart_values: Object) -> None:
+    (container,) = pod["containers"]
     container["image"] = image("functions")
     container["imagePullPolicy"] = chart_values["images"]["pullPolicy"]
     names = {
@@ -424,6 +423,9 @@ def _container(container: Object, found: Found, chart_values: Object) -> None:
             variable["value"] = found.sink
         if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
             reference["name"] = names.get(reference["name"]) or reference["name"]
+    for volume in pod.get("volumes", []):
+        if secret := volume.get("secret"):
+            secret["secretName"] = names.get(secret["secretName"]) or secret["secretName"]
 
 
 def wait_for_triggers(objects: Sequence[Object]) -> None:

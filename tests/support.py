@@ -24,6 +24,7 @@ from uuid import UUID, uuid4
 import httpx
 import psutil  # type: ignore[import-untyped]
 import psycopg
+import pytest
 from cryptography.fernet import Fernet
 
 from stores import again, auth, db, lifecycle, local, logs
@@ -49,6 +50,25 @@ def eventually(holds: Callable[[], Any], *, seconds: float = 10, every: float = 
         assert time.monotonic() < until, f"still {result!r} after {seconds} s"
         time.sleep(every)
     return result
+
+
+dial = socket.create_connection
+
+
+def lost(monkeypatch: pytest.MonkeyPatch, first: int, *, until: threading.Event) -> list[float]:
+    """The first tries hear nothing until then; when each try began."""
+    tries: list[float] = []
+
+    def create_connection(address: tuple[str, int], timeout: float) -> socket.socket:
+        tries.append(time.monotonic())
+        if len(tries) <= first:
+            until.wait(timeout)
+            if not until.is_set():
+                raise TimeoutError
+        return dial(address, timeout)
+
+    monkeypatch.setattr(socket, "create_connection", create_connection)
+    return tries
 
 
 @contextlib.contextmanager

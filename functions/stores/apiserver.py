@@ -1,6 +1,7 @@
 """The API server, by Kubernetes' own package: server-side apply, paged LISTs, watches, errors in its own words."""
 
 import json
+import socket
 import ssl
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -16,6 +17,7 @@ from kubernetes.config.config_exception import ConfigException
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import DynamicApiError
 
+from stores import net
 from stores.errors import ClusterError
 from stores.logs import log
 
@@ -47,7 +49,9 @@ class ApiServer:
         except ConfigException:
             load_kube_config(client_configuration=configuration)
         self._api = ApiClient(configuration)
-        _load_certificates(self._api.rest_client.pool_manager.connection_pool_kw)
+        pools = self._api.rest_client.pool_manager
+        _load_certificates(pools.connection_pool_kw)
+        pools.pool_classes_by_scheme = {**pools.pool_classes_by_scheme, "https": _Pool}
         self._dynamic = DynamicClient(self._api, discoverer=lambda *_: None)  # all paths are known: nothing to discover
 
     def _apply(self, path: str, body: Object, *, manager: str = MANAGER) -> Object:
@@ -144,6 +148,20 @@ class ApiServer:
             raise _translate(error, path) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterError(f"The cluster does not answer: {type(error).__name__}.", cause="cluster-away") from None
+
+
+class _Connection(urllib3.connection.HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        try:
+            return net.connect(self._dns_host, self.port or 443, seconds=TIMEOUT[0])
+        except OSError as error:
+            raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
+
+
+class _Pool(urllib3.HTTPSConnectionPool):
+    """Its connections do not wait a second for a packet that got lost, see stores.net."""
+
+    ConnectionCls = _Connection
 
 
 def _load_certificates(pool: dict[str, Any]) -> None:

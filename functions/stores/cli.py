@@ -85,7 +85,7 @@ def watch(_: argparse.Namespace) -> None:
     sink = sink_to("tell of changes")
     logs.configure()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # a container's first process has no default for it
-    watch(sink)
+    watch(sink, reconcile=settings().reconcile_url)
 
 
 def upgrade(arguments: argparse.Namespace) -> None:

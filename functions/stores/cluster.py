@@ -34,6 +34,8 @@ PREPARED, RELEASED, IDENTITY = "urumi.dev/prepared", "urumi.dev/release", "urumi
 # Of a store that is nobody's yet: its Ingress as the chart renders it, for a host that is still to come.
 ROUTE, HOST_TO_COME = "urumi.dev/ingress", "host-to-come.invalid"
 ROUTE_PATIENCE = 5  # seconds
+PAGE_PATIENCE = 8.0  # seconds
+SECOND_TRY = 0.4  # seconds; there is no third: a slow shop would only become slower
 RIGHTS_PATIENCE = 3  # seconds
 
 # Type Pod has no defaults, so a pod without limits is refused instead of being given some.
@@ -160,14 +162,10 @@ class KubernetesCluster(ApiServer):
         address, port = _split(conf.ingress_address) if conf.ingress_address else (whole, conf.port)
         port = port or (443 if conf.scheme == "https" else 80)
         try:
-            with net.connect(address, port, seconds=3) as plain:
-                secure = conf.scheme == "https"
-                wire = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
-                connection = http.client.HTTPConnection(host, port, timeout=8)
-                connection.sock = wire
-                wire.settimeout(8)
-                connection.request("GET", "/", headers={"Host": host, "User-Agent": "urumi-reconcile"})
-                status = connection.getresponse().status
+            status = net.first(
+                lambda left: _page(address, port, host=host, secure=conf.scheme == "https", seconds=left),
+                seconds=PAGE_PATIENCE, what="The store", pauses=(SECOND_TRY, PAGE_PATIENCE),
+            ).status  # fmt: skip
         except ssl.SSLCertVerificationError as error:
             why = f"The store runs, but its address shows no trusted certificate yet: {error.verify_message}"
             return Problem("unreachable", why[:300])
@@ -491,6 +489,19 @@ def is_ready(each: Object) -> bool:
 
 def _decode(secret: Object) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
+
+
+def _page(address: str, port: int, *, host: str, secure: bool, seconds: float) -> http.client.HTTPResponse:
+    """What `host` answers at this address to a shopper who comes first. Raises OSError, HTTPException."""
+    plain = net.connect(address, port, seconds=min(3, seconds))
+    with ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain as wire:
+        wire.settimeout(seconds)
+        connection = http.client.HTTPConnection(host, port)
+        connection.sock = wire
+        connection.request("GET", "/", headers={"Host": host, "User-Agent": "urumi-reconcile"})
+        response = connection.getresponse()
+        connection.close()
+        return response
 
 
 def _split(address: str) -> tuple[str, int | None]:

@@ -8,7 +8,7 @@ import atexit
 import hashlib
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,7 @@ from stores.model import Desired, Engine, Phase, Problem, Store
 from stores.settings import settings
 
 COLUMNS = sql.SQL(", ").join(sql.Identifier(name) for name in Store.model_fields)
+CONNECT = 3  # seconds for a connection
 AWAY = "The platform's database does not answer. Nothing was changed; try again in a few seconds."
 
 
@@ -44,11 +45,10 @@ _opening = Lock()
 @cache
 def _pool() -> ConnectionPool[Connection]:
     url = settings().database_url.get_secret_value()
-    options = {"autocommit": True, "application_name": "urumi"}
-    opened = ConnectionPool(
+    opened: ConnectionPool[Connection] = ConnectionPool(
         url,
-        connection_class=_beginning_with(_first_connection(url, **options)),
-        kwargs={**options, "connect_timeout": 3},
+        connection_class=_PoolConnection,
+        kwargs={"autocommit": True, "application_name": "urumi", "connect_timeout": CONNECT},
         min_size=1,
         # Each thread of reconcile and of its sweep holds one for the store's lock; the simulated cluster needs another.
         max_size=32,
@@ -61,35 +61,24 @@ def _pool() -> ConnectionPool[Connection]:
     return opened
 
 
-def _first_connection(url: str, **options: Any) -> Connection | None:
-    """None when there is none within 3 s; the pool says why. A new pod's first packets get lost, see stores.net."""
-    where = conninfo_to_dict(url)
-    host, port = str(where.get("host", "")), int(where.get("port") or 5432)
-    if not host or host.startswith("/"):
-        return None
+class _PoolConnection(Connection):
+    """Over TCP it tries anew when a first packet gets lost, see stores.net."""
 
-    def connect(left: float) -> Connection:
-        # libpq would hold all threads while it looks the name up.
-        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
-        return Connection.connect(url, hostaddr=address, connect_timeout=max(1, round(left)), **options)
+    @classmethod
+    def connect(cls, conninfo: str = "", **options: Any) -> Any:
+        where = conninfo_to_dict(conninfo)
+        host, port = str(where.get("host", "")), int(where.get("port") or 5432)
+        if not host or host.startswith("/") or "," in host:  # a socket file, or several servers: libpq's to choose
+            return super().connect(conninfo, **options)
+        plain = super().connect
 
-    with suppress(OSError, psycopg.Error):
-        return net.first(connect, seconds=3, what="PostgreSQL")
-    return None
+        def connect(left: float) -> Connection:
+            # libpq would hold all threads while it looks the name up.
+            found = [str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+            there = {"host": ",".join([host] * len(found)), "hostaddr": ",".join(found)}
+            return plain(conninfo, **options | there | {"connect_timeout": max(1, round(left))})
 
-
-def _beginning_with(first: Connection | None) -> type[Connection]:
-    """The class of a pool's connections, the first of which is there already."""
-    there = [first] if first else []
-
-    class PoolConnection(Connection):
-        @classmethod
-        def connect(cls, *arguments: Any, **keywords: Any) -> Any:
-            with suppress(IndexError):
-                return there.pop()
-            return super().connect(*arguments, **keywords)
-
-    return PoolConnection
+        return net.first(connect, seconds=CONNECT, what="PostgreSQL")
 
 
 @contextmanager

@@ -1,14 +1,15 @@
-"""Connections of a pod that has just started, and posts of events over them.
+"""Connections that do not wait a second for what the network lost, and posts of events over them.
 
 Network policies learn a new pod's address up to a second after its start. Until then a peer that policies protect does
-not get its packets, and names are asked for in vain now and then. The kernel and the resolver try again after a whole
-second; on a cold start's way that second is most of what there is to gain.
+not get its packets. And a policy agent that writes all its rules anew when any pod changes (kube-network-policies,
+which kind brings, does) loses the first packets that it was just judging. The kernel and the resolver try again after a
+whole second; on a cold start's way that second is most of what there is to gain.
 """
 
 import http.client
 import socket
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, repeat
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -16,7 +17,7 @@ from time import monotonic
 from typing import Protocol, TypeVar
 
 DELIVERY = 180  # seconds for an event; all of a trigger's tries take a little more than two minutes
-PAUSES = (*[0.1] * 6, 0.2, 0.2, 0.4)  # seconds until the next try, while those before it go on; the last one for ever
+PAUSES = (*[0.1] * 6, 0.2, 0.2, 0.4)  # seconds until the next try of a connection
 
 
 class Closeable(Protocol):
@@ -26,11 +27,12 @@ class Closeable(Protocol):
 Made = TypeVar("Made", bound=Closeable)
 
 
-def first(make: Callable[[float], Made], *, seconds: float, what: str) -> Made:
+def first(make: Callable[[float], Made], *, seconds: float, what: str, pauses: Sequence[float] = PAUSES) -> Made:
     """What the first of several tries makes; those that come late are closed.
 
-    A try follows the last one after some tenths of a second and is told how many seconds are left. Raises what the
-    first try that fails raises, or TimeoutError when none has ended after `seconds`.
+    A try is told how many seconds are left. The next one follows after the next of `pauses`, the last one of which
+    counts for ever, while those before it go on. Raises what the first try that fails raises, or TimeoutError when
+    none has ended after `seconds`.
     """
     results = SimpleQueue[Made | Exception]()
     over = Event()
@@ -46,7 +48,7 @@ def first(make: Callable[[float], Made], *, seconds: float, what: str) -> Made:
             if over.is_set():
                 made.close()
 
-    for pause in chain(PAUSES, repeat(PAUSES[-1])):
+    for pause in chain(pauses, repeat(pauses[-1])):
         if monotonic() >= until:
             break
         Thread(target=attempt, daemon=True).start()
@@ -72,7 +74,9 @@ def _end(over: Event, results: SimpleQueue[Made | Exception]) -> None:
 
 def connect(host: str, port: int, *, seconds: float) -> socket.socket:
     """A connection by `first`; each try looks the name up anew. Raises OSError."""
-    return first(lambda left: socket.create_connection((host, port), left), seconds=seconds, what=f"{host}:{port}")
+    made = first(lambda left: socket.create_connection((host, port), left), seconds=seconds, what=f"{host}:{port}")
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as http.client's and urllib3's own
+    return made
 
 
 class _Connection(http.client.HTTPConnection):

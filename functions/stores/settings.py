@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     cluster: Literal["simulated", "kubernetes"] = "simulated"
     # Where CloudEvents go; Knative's SinkBinding sets K_SINK. Without it the sweep alone does the work.
     sink: str | None = Field(default=None, validation_alias=AliasChoices("URUMI_SINK", "K_SINK"))
+    # Where the watch wakes reconcile, past the broker, whose every hop may look names up. Unset: the sink.
+    reconcile_url: str | None = None
 
     # A store named `shop` is at <scheme>://shop.<domain>[:port].
     domain: str = "localhost"

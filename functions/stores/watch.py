@@ -61,9 +61,12 @@ def _caller_came(each: Object) -> tuple[str, str] | None:
     return (events.CALLER_CAME, each["metadata"]["labels"]["urumi.dev/component"]) if _awake(each) else None
 
 
-def watch(sink: str) -> NoReturn:
-    """Tells `sink` of all that changes. Ends with the first error that waiting does not cure."""
-    server, posts, ends = ApiServer(), Posts(sink), SimpleQueue[Exception]()
+def watch(sink: str, *, reconcile: str | None = None) -> NoReturn:
+    """Tells `sink` of all that changes, and wakes `reconcile`, if named, directly: to wake it needs no broker.
+
+    Ends with the first error that waiting does not cure.
+    """
+    server, posts, ends = ApiServer(), Posts(sink, reconcile=reconcile), SimpleQueue[Exception]()
 
     def follow(what: Watched) -> None:
         try:
@@ -81,8 +84,9 @@ def watch(sink: str) -> NoReturn:
 class Posts:
     """Sends events, some at a time. One that still waits stands for all that are like it."""
 
-    def __init__(self, sink: str) -> None:
+    def __init__(self, sink: str, *, reconcile: str | None = None) -> None:
         self._sink = sink
+        self._reconcile = reconcile or sink
         self._queue = SimpleQueue[tuple[str, str]]()
         self._waiting: set[tuple[str, str]] = set()
         self._lock = Lock()
@@ -106,8 +110,9 @@ class Posts:
     def _post(self, kind: str, subject: str) -> None:
         headers, body = events.hint(kind, source="/watch", subject=subject)
         fields = {"type": kind, "subject": subject}
+        url = self._reconcile if kind == events.CALLER_CAME else self._sink
         try:
-            net.post(self._sink, headers, body, seconds=net.DELIVERY)
+            net.post(url, headers, body, seconds=net.DELIVERY)
             log.info("change told", extra={"fields": fields})
         except OSError as error:
             log.info("change not told, the sweep will find it", extra={"fields": fields | {"error": str(error)}})

@@ -63,7 +63,7 @@ class Api:
 
     def create(self, engine: str = "medusa") -> Store:
         response = self.http.post("/api/stores", json={"name": f"{PREFIX}{uuid4().hex[:8]}", "type": engine})
-        assert response.status_code == 202, response.text
+        assert response.status_code == 202, (response.status_code, response.headers, response.text)
         return dict(response.json())
 
     def store(self, store: Store) -> Store | None:

@@ -285,6 +285,32 @@ def test_the_watch_knows_the_functions_that_send_events_by_the_labels_of_their_p
         assert template["metadata"]["labels"]["urumi.dev/component"] == name
 
 
+def test_what_the_functions_refer_to_is_at_hand_where_the_watch_runs_and_the_watch_itself_sees_no_secret(
+    base: list[Object],
+) -> None:
+    watching = of_kind(base, "Deployment")["watch"]["spec"]["template"]
+    for template in functions(base).values():
+        assert referred(template) <= referred(watching)
+    (container,) = watching["spec"]["containers"]
+    assert "volumeMounts" not in container
+    assert not [each for each in container["env"] if "valueFrom" in each]
+
+
+def referred(template: Object) -> set[tuple[str, str]]:
+    """ConfigMaps and Secrets that a pod names, by kind and name."""
+    (container,) = template["spec"]["containers"]
+    found = {("configmap", each["configMapRef"]["name"]) for each in container.get("envFrom", [])}
+    for variable in container["env"]:
+        if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
+            found.add(("secret", reference["name"]))
+    for volume in template["spec"].get("volumes", []):
+        if "configMap" in volume:
+            found.add(("configmap", volume["configMap"]["name"]))
+        if "secret" in volume:
+            found.add(("secret", volume["secret"]["secretName"]))
+    return found
+
+
 def test_the_watch_tells_the_broker_that_this_cluster_has(
     deploy: ModuleType, overlays: dict[str, list[Object]], values: Object
 ) -> None:
@@ -418,6 +444,7 @@ def test_deploy_puts_this_clusters_names_into_the_objects(
         assert template["metadata"]["annotations"]["urumi.dev/settings"] == "abc"
         assert environment(template)["URUMI_DATABASE_URL"]["secretKeyRef"]["name"] == "my-database"
     assert environment(functions(objects)["create"])["K_SINK"] == "http://broker/x"
+    assert ("secret", "my-database") in referred(of_kind(objects, "Deployment")["watch"]["spec"]["template"])
     route = of_kind(objects, "HTTPRoute")["api"]["spec"]
     assert route["hostnames"] == ["api.example.com"]
     assert route["parentRefs"] == [{"namespace": "edge", "name": "public", "sectionName": "secure"}]

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from stores.apiserver import ApiServer
 from stores.errors import ClusterError
 from tests.certificate import self_signed
-from tests.support import FUNCTIONS, clean_environment
+from tests.support import FUNCTIONS, clean_environment, lost
 
 THREADS = 8
 TRIES = 50
@@ -114,6 +115,14 @@ def test_a_kubeconfig_may_say_that_certificates_do_not_matter(
     config = files.kubeconfig(port, **{"insecure-skip-tls-verify": True})
     with pytest.warns(match="Unverified HTTPS request"):
         assert find(config, monkeypatch) == {"name": "merchant"}
+
+
+def test_a_lost_first_packet_costs_tenths_of_a_second(files: Files, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = lost(monkeypatch, 1, until=threading.Event())
+    began = time.monotonic()
+    assert find(files.kubeconfig(port), monkeypatch) == {"name": "merchant"}
+    assert time.monotonic() - began < 0.9, "a second is what the kernel would have waited"
+    assert len(tries) == 2
 
 
 CROWD = f"""

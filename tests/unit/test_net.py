@@ -11,31 +11,13 @@ from urllib.error import HTTPError
 import pytest
 
 from stores import net
-from tests.support import posted_to
-
-dial = socket.create_connection
+from tests.support import lost, posted_to
 
 
 @pytest.fixture
 def listener() -> Iterator[tuple[str, int]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()
-
-
-def lost(monkeypatch: pytest.MonkeyPatch, first: int, *, until: threading.Event) -> list[float]:
-    """The first tries hear nothing until then; when each try began."""
-    tries: list[float] = []
-
-    def create_connection(address: tuple[str, int], timeout: float) -> socket.socket:
-        tries.append(time.monotonic())
-        if len(tries) <= first:
-            until.wait(timeout)
-            if not until.is_set():
-                raise TimeoutError
-        return dial(address, timeout)
-
-    monkeypatch.setattr(socket, "create_connection", create_connection)
-    return tries
 
 
 def test_a_peer_that_answers_is_asked_once(listener: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:

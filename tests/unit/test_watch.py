@@ -12,7 +12,7 @@ import pytest
 
 from stores import apiserver, net, watch
 from stores.errors import ClusterError
-from stores.events import STORE_LABEL
+from stores.events import CALLER_CAME, CLUSTER_CHANGED, STORE_LABEL
 from stores.settings import Settings
 from tests.support import eventually
 
@@ -143,6 +143,19 @@ def test_one_event_that_waits_stands_for_all_that_are_like_it(
     leave.release(3)
     eventually(lambda: len(subjects) == 3)
     assert subjects == ["first", "first", "second"]
+
+
+@pytest.mark.parametrize("named", ["http://reconcile", None])
+def test_reconcile_is_woken_past_the_broker_and_hears_of_changes_through_it(
+    named: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted: list[tuple[str, str]] = []
+    monkeypatch.setattr(net, "post", lambda url, headers, *_, **__: posted.append((url, headers["ce-subject"])))
+    posts = watch.Posts("http://sink", reconcile=named)
+    posts.put((CALLER_CAME, "create"))
+    posts.put((CLUSTER_CHANGED, "store-0123456789ab"))
+    eventually(lambda: len(posted) == 2)
+    assert set(posted) == {(named or "http://sink", "create"), ("http://sink", "store-0123456789ab")}
 
 
 def test_a_sink_that_is_away_costs_an_event_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,9 +38,11 @@ prepared.catch((error) => {
 })
 
 let serving = false, region
-// One connection, kept open: an identity must not wait for a new one.
+// One connection each, kept open: an identity must not wait for a new one.
 const pool = new pg.Pool({ ...database, max: 1, idleTimeoutMillis: 0, connectionTimeoutMillis: 5000, application_name: "internal" })
 pool.on("error", () => {}) // it was lost; the next use makes another
+const redis = new Redis(env.REDIS_URL, { lazyConnect: true, maxRetriesPerRequest: 1, commandTimeout: 5000 })
+redis.on("error", () => {}) // told by the command that fails
 
 async function api(path) {
   const response = await fetch(`http://127.0.0.1:${PORT}${path}`,
@@ -74,13 +76,7 @@ async function becomeStoreOf(identity) {
 }
 
 async function endSessions() {
-  const redis = new Redis(env.REDIS_URL, { maxRetriesPerRequest: 1 })
-  redis.on("error", () => {}) // told by the command that fails
-  try {
-    for await (const keys of redis.scanStream({ match: "sess:*", count: 500 })) if (keys.length) await redis.unlink(keys)
-  } finally {
-    redis.disconnect()
-  }
+  for await (const keys of redis.scanStream({ match: "sess:*", count: 500 })) if (keys.length) await redis.unlink(keys)
 }
 
 listen({ port: INTERNAL_PORT, token: env.IDENTITY_TOKEN, ready, personalise: becomeStoreOf })
@@ -91,5 +87,5 @@ for (const file of JSON.parse(readFileSync(new URL("loaded.json", import.meta.ur
 env.JWT_SECRET = (await prepared).jwtSecret
 await start({ port: PORT, host: "0.0.0.0", directory: process.cwd() })
 serving = true
-pool.query("select 1").catch(() => {}) // opens it
+for (const opened of [pool.query("select 1"), redis.connect()]) opened.catch(() => {})
 log(`serving ${process.uptime().toFixed(1)} s after the process's start, ${(process.cpuUsage().user + process.cpuUsage().system) / 1e6} CPU s`)
