@@ -20,7 +20,7 @@ import pytest
 
 from stores import helm
 from tests.bench.ranks import percentile
-from tests.support import RunningUrumi, folder, start_urumi
+from tests.support import RunningUrumi, eventually, folder, start_urumi
 
 if TYPE_CHECKING:
     from tests.e2e.knative import Api
@@ -203,6 +203,7 @@ def api(deployed: None) -> Iterator[Api]:  # noqa: ARG001 (a fixture cannot be m
     from tests.e2e import knative
 
     api = knative.Api(knative.first_token())
+    eventually(api.has_its_routes, seconds=60, every=0.5)
     yield api
     for store in api.stores():
         if store["name"].startswith(knative.PREFIX):
