@@ -89,7 +89,7 @@ class KubernetesCluster(ApiServer):
             seen["problem"] = diagnosis.problem(deployments=deployments, pods=pods, claims=claims, events=events)
         named = seen["identity"] == store.identity == store.sealed_identity
         if seen["workloads"] and named and store.host and seen["host"] == store.host:
-            seen["reachable"], seen["problem"] = self._answers(store.host)
+            seen["reachable"], seen["problem"] = self._answers(store)
         return Observation(**seen)
 
     def observe_all(self) -> Mapping[str, Observation]:
@@ -143,19 +143,23 @@ class KubernetesCluster(ApiServer):
             volumes[(volume["spec"].get("claimRef") or {}).get("namespace", "")].append(volume)
         return volumes
 
-    def _answers(self, host: str) -> tuple[bool, Problem | None]:
-        """Whether the store's own address gives a shopper a page, tried through the ingress as a shopper would.
+    def _answers(self, store: Store) -> tuple[bool, Problem | None]:
+        """Whether the store's own address gives a shopper a page and leads its owner to the admin, tried as they would.
 
         Ingress controllers take up to two seconds to learn of a new route; no event tells when, so this asks again.
+        They may know the shop's part and not yet the admin's, and then show the shop's “not found” for it.
         """
         until = time.monotonic() + ROUTE_PATIENCE
-        while True:
-            problem = self._try_address(host)
-            if problem is None or time.monotonic() > until:
-                return problem is None, problem
-            time.sleep(0.05)
+        paths = ("/", engines.RECIPES[store.type].admin_path)
+        with ThreadPoolExecutor(len(paths)) as threads:
+            while True:
+                found = list(threads.map(lambda path: self._try_address(store.host or "", path), paths))
+                problem = next(filter(None, found), None)
+                if problem is None or time.monotonic() > until:
+                    return problem is None, problem
+                time.sleep(0.05)
 
-    def _try_address(self, host: str) -> Problem | None:
+    def _try_address(self, host: str, path: str) -> Problem | None:
         conf = settings()
         # The dot says that the name is whole: a pod's resolver would try it in all of the cluster's domains first.
         whole = f"{host}." if self._in_cluster else host
@@ -163,7 +167,7 @@ class KubernetesCluster(ApiServer):
         port = port or (443 if conf.scheme == "https" else 80)
         try:
             status = net.first(
-                lambda left: _page(address, port, host=host, secure=conf.scheme == "https", seconds=left),
+                lambda left: _page(address, port, host=host, path=path, secure=conf.scheme == "https", seconds=left),
                 seconds=PAGE_PATIENCE, what="The store", pauses=(SECOND_TRY, PAGE_PATIENCE),
             ).status  # fmt: skip
         except ssl.SSLCertVerificationError as error:
@@ -171,7 +175,10 @@ class KubernetesCluster(ApiServer):
             return Problem("unreachable", why[:300])
         except (OSError, http.client.HTTPException) as error:
             return Problem("unreachable", f"The store runs, but its address does not answer yet: {error}"[:300])
-        return None if status == 200 else Problem("unreachable", f"The store runs, but its address answers {status}.")
+        if status == 200 or (path != "/" and status < 400):  # an admin leads those who have not signed in elsewhere
+            return None
+        what = "its address" if path == "/" else f"its admin at {path}"
+        return Problem("unreachable", f"The store runs, but {what} answers {status}.")
 
     # --- building ---
 
@@ -491,14 +498,14 @@ def _decode(secret: Object) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
 
 
-def _page(address: str, port: int, *, host: str, secure: bool, seconds: float) -> http.client.HTTPResponse:
-    """What `host` answers at this address to a shopper who comes first. Raises OSError, HTTPException."""
+def _page(address: str, port: int, *, host: str, path: str, secure: bool, seconds: float) -> http.client.HTTPResponse:
+    """What `host` answers at this address to somebody who comes first. Raises OSError, HTTPException."""
     plain = net.connect(address, port, seconds=min(3, seconds))
     with ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain as wire:
         wire.settimeout(seconds)
         connection = http.client.HTTPConnection(host, port)
         connection.sock = wire
-        connection.request("GET", "/", headers={"Host": host, "User-Agent": "urumi-reconcile"})
+        connection.request("GET", path, headers={"Host": host, "User-Agent": "urumi-reconcile"})
         response = connection.getresponse()
         connection.close()
         return response
