@@ -30,6 +30,7 @@ STORE = {
     "url": "https://shop.example.test",
     "owner": "owner-1",
 }
+WARM = STORE | {"name": "", "host": "", "url": "", "owner": "warm"}  # one in stock
 VALUES_FILES = sorted(str(file.relative_to(CHARTS)) for file in CHARTS.glob("*/values*.yaml"))
 OVERLAYS = sorted(folder.name for folder in (ROOT / "knative" / "overlays").iterdir())
 

@@ -1,4 +1,4 @@
-"""What the chart of a Medusa store promises: isolation, restricted pods, one address, data that outlives it."""
+"""What the chart of a Medusa store promises: isolation, restricted pods, one address, small parts that hear each other only."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.charts.conftest import CHARTS, STORE, Manifest, Render, is_of_a_test, named, pod_specs, pods
-
-WARM = STORE | {"name": "", "host": "", "url": "", "owner": "warm"}
+from tests.charts.conftest import STORE, WARM, Manifest, Render, is_of_a_test, named, pod_specs, pods
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +23,6 @@ def everything(render: Render) -> list[Manifest]:
 def manifests(everything: list[Manifest]) -> list[Manifest]:
     """What an install applies."""
     return [m for m in everything if not is_of_a_test(m)]
-
-
-def test_every_object_says_whose_it_is(manifests: list[Manifest]) -> None:
-    for manifest in manifests:
-        labels = manifest["metadata"]["labels"]
-        assert labels["urumi.dev/store"] == STORE["id"], manifest["metadata"]["name"]
-        assert labels["urumi.dev/owner"] == STORE["owner"]
-        assert labels["app.kubernetes.io/part-of"] == "urumi"
-        assert {
-            f"app.kubernetes.io/{key}" for key in ("name", "instance", "version", "component", "managed-by")
-        } <= set(labels)
-
-
-def test_an_install_has_no_hooks_and_makes_no_job_secret_or_quota(manifests: list[Manifest]) -> None:
-    for manifest in manifests:
-        assert "helm.sh/hook" not in manifest["metadata"].get("annotations", {})
-        assert manifest["kind"] not in ("Secret", "Namespace", "ResourceQuota", "LimitRange", "Job")
 
 
 def test_every_pod_fits_the_restricted_pod_security_level(everything: list[Manifest]) -> None:
@@ -134,39 +115,6 @@ def test_a_merchant_who_takes_over_a_waiting_store_restarts_nothing(render: Rend
     assert workloads(WARM) == workloads(STORE)
 
 
-@pytest.mark.parametrize(
-    ("tls", "secret", "issuer"),
-    [
-        ({"enabled": True, "clusterIssuer": "letsencrypt"}, "store-tls", "letsencrypt"),
-        ({"enabled": True, "secretName": "wildcard"}, "wildcard", None),
-    ],
-)
-def test_tls_takes_its_certificate_from_an_issuer_or_a_secret(
-    render: Render, tls: dict[str, Any], secret: str, issuer: str | None
-) -> None:
-    ingress = named(render("medusa", {"store": STORE, "ingress": {"tls": tls}}), "Ingress", "store")
-    assert ingress["spec"]["tls"] == [{"hosts": [STORE["host"]], "secretName": secret}]
-    assert ingress["metadata"].get("annotations", {}).get("cert-manager.io/cluster-issuer") == issuer
-
-
-@pytest.mark.parametrize("store", [STORE, WARM])
-def test_the_ingress_controller_reaches_the_pod_that_proves_the_host_also_of_a_store_to_come(
-    render: Render, store: Manifest
-) -> None:
-    tls = {"enabled": True, "clusterIssuer": "letsencrypt"}
-    policy = named(render("medusa", {"store": store, "ingress": {"tls": tls}}), "NetworkPolicy", "acme")["spec"]
-    assert policy["podSelector"] == {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}
-    (rule,) = policy["ingress"]
-    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}]
-    assert rule["ports"] == [{"port": 8089}]
-
-
-@pytest.mark.parametrize("tls", [{"enabled": False}, {"enabled": True, "secretName": "wildcard"}])
-def test_where_nobody_proves_a_host_nothing_is_open_for_it(render: Render, tls: Manifest) -> None:
-    manifests = render("medusa", {"store": STORE, "ingress": {"tls": tls}})
-    assert "acme" not in [m["metadata"]["name"] for m in manifests if m["kind"] == "NetworkPolicy"]
-
-
 def test_the_ingress_class_and_its_namespace_are_the_platforms_choice(render: Render) -> None:
     manifests = render("medusa", {"store": STORE, "ingress": {"className": "nginx", "controllerNamespace": "edge"}})
     ingress = named(manifests, "Ingress", "store")
@@ -223,14 +171,6 @@ def test_the_way_out_leads_to_the_internet_and_not_to_the_networks_inside(manife
     assert {"fc00::/7", "fe80::/10"} <= set(blocks["::/0"])
 
 
-def test_data_outlives_the_release(manifests: list[Manifest]) -> None:
-    uploads = named(manifests, "PersistentVolumeClaim", "uploads")
-    assert uploads["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
-    database = named(manifests, "StatefulSet", "database")["spec"]
-    assert [claim["metadata"]["name"] for claim in database["volumeClaimTemplates"]] == ["data"]
-    assert "persistentVolumeClaimRetentionPolicy" not in database
-
-
 def test_an_upgrade_of_the_chart_or_a_new_owner_touches_no_immutable_field(render: Render) -> None:
     before = named(render("medusa", {"store": STORE}), "StatefulSet", "database")["spec"]
     after = named(
@@ -259,11 +199,3 @@ def test_a_value_that_is_wrong_or_unknown_is_refused_by_its_name(render: Render,
     with pytest.raises(subprocess.CalledProcessError) as refusal:
         render("medusa", {"store": copy.deepcopy(STORE)} | values)
     assert field in refusal.value.stderr
-
-
-def test_every_key_of_the_values_has_a_sentence_above_it() -> None:
-    lines = (CHARTS / "medusa" / "values.yaml").read_text(encoding="utf-8").splitlines()
-    inside = re.compile(r"^ *(requests|limits|reconcileLabels|urumi\.dev/component):")
-    for above, line in zip(["", *lines], lines, strict=False):
-        if re.match(r"^ *[A-Za-z./]+:", line) and not inside.match(line):
-            assert above.strip().startswith("#"), line
