@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 STOCK = 3
 ROWS = 7  # of as many claims as there are stores in stock
-ASLEEP = 12  # claims with all asleep, every fourth of them without the watch
+ASLEEP = 24  # claims with all asleep, every eighth of them without the watch
 PODS = 6
 
 Figure = Callable[[str, float], None]
@@ -60,11 +60,11 @@ def test_a_store_from_stock_is_there_seconds_after_the_click(stocked: Api, figur
 
 
 def test_with_every_function_asleep_it_takes_some_seconds_more(stocked: Api, figure: Figure) -> None:
-    """Every fourth without the watch, which wakes reconcile together with create."""
+    """Every eighth without the watch, which wakes reconcile together with create."""
     with cold_starts.sleepy() as revisions:
         for number in range(ASLEEP):
             wait_for_stock(stocked, STOCK)
-            watched = number % 4 != 3
+            watched = number % 8 != 7
             cold_starts.set_watch(work=watched)
             cold_starts.wait_until_all_sleep(revisions, seconds=300)
             ready, seconds = seconds_from_click(stocked)
