@@ -53,13 +53,13 @@ def kubectl(*arguments: str) -> str:
     return subprocess.run([helm.binary("kubectl"), *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def asleep(revision: str) -> bool:
-    """No pod of it is left, not even one on its way out, which takes half a minute.
+def asleep(*functions: str) -> bool:
+    """No pod of them is left, of no revision, not even one on its way out, which takes half a minute.
 
     To delete that one by force would be quicker, but the next caller then often waits until it has really ended.
     """
-    label = f"serving.knative.dev/revision={revision}"
-    return not json.loads(kubectl("get", "pods", "-n", SYSTEM, "-l", label, "-o", "json"))["items"]
+    label = f"serving.knative.dev/service in ({', '.join(functions)})"
+    return not kubectl("get", "pods", "-n", SYSTEM, "-l", label, "-o", "name")
 
 
 def call(function: str, ingress: str) -> float:
@@ -100,27 +100,27 @@ def alone() -> Iterator[None]:
         set_others(work=True)
 
 
-def wait_until_all_sleep(revisions: dict[str, str], *, seconds: float) -> None:
+def wait_until_all_sleep(*, seconds: float) -> None:
     """Until no pod of any function has been there for a while, and no sweep, which wakes reconcile, is near."""
     end = time.monotonic() + seconds
     since = time.monotonic()
     while time.monotonic() - since < SETTLED:
         assert time.monotonic() < end, f"some function was still awake after {seconds} s"
         quiet = 15 < time.time() % 60 < 50
-        if not (all([asleep(revision) for revision in revisions.values()]) and quiet):
+        if not (quiet and asleep(*FUNCTIONS)):
             since = time.monotonic()
         time.sleep(0.2)
 
 
 @contextmanager
-def sleepy() -> Iterator[dict[str, str]]:
-    """Lets the functions sleep soon, as long as this lasts; the revision of each that does."""
+def sleepy() -> Iterator[None]:
+    """Lets the functions sleep soon, as long as this lasts."""
     before = {name: service(name)["spec"]["template"]["metadata"]["annotations"] for name in FUNCTIONS}
     try:
         for name in FUNCTIONS:
             annotate(name, dict(SLEEPY))
         wait_for_revisions()
-        yield {name: service(name)["status"]["latestReadyRevisionName"] for name in FUNCTIONS}
+        yield
     finally:
         for name, annotations in before.items():
             annotate(name, {key: annotations.get(key) for key in SLEEPY})
@@ -148,10 +148,10 @@ def measure(starts: int, ingress: str, *, seconds: float) -> dict[str, list[floa
     found: dict[str, list[float]] = {name: [] for name in FUNCTIONS}
     awake = dict.fromkeys(FUNCTIONS, time.monotonic())  # when each was seen so last
     until = time.monotonic() + seconds
-    with sleepy() as revisions, alone():
+    with sleepy(), alone():
         while any(len(each) < starts for each in found.values()) and time.monotonic() < until:
             for name, each in found.items():
-                if not asleep(revisions[name]):
+                if not asleep(name):
                     awake[name] = time.monotonic()
                 elif len(each) < starts and time.monotonic() - awake[name] > SETTLED:
                     each.append(call(name, ingress))

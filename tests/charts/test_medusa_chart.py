@@ -1,4 +1,4 @@
-"""What the chart of a Medusa store promises: isolation, restricted pods, one address, small parts that hear each other only."""
+"""What the chart of a Medusa store promises: isolation, restricted pods, one address, few ways between its parts."""
 
 from __future__ import annotations
 

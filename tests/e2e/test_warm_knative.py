@@ -61,12 +61,12 @@ def test_a_store_from_stock_is_there_seconds_after_the_click(stocked: Api, figur
 
 def test_with_every_function_asleep_it_takes_some_seconds_more(stocked: Api, figure: Figure) -> None:
     """Every eighth without the watch, which wakes reconcile together with create."""
-    with cold_starts.sleepy() as revisions:
+    with cold_starts.sleepy():
         for number in range(ASLEEP):
             wait_for_stock(stocked, STOCK)
             watched = number % 8 != 7
             cold_starts.set_watch(work=watched)
-            cold_starts.wait_until_all_sleep(revisions, seconds=300)
+            cold_starts.wait_until_all_sleep(seconds=300)
             ready, seconds = seconds_from_click(stocked)
             how = "all asleep" if watched else "all asleep, without the watch"
             figure(f"knative: warm, click to ready, {how}, seconds", seconds)
