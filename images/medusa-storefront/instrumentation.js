@@ -2,8 +2,11 @@
 // asked for when the backend answers for the first time, which is before a shopper or the platform can do it.
 const TRIES = 1200, PAUSE = 250 // milliseconds: five minutes, longer than a backend may take to start
 
-export function register() {
-  if (process.env.NEXT_RUNTIME === "nodejs") void warmUp()
+export async function register() {
+  if (process.env.NEXT_RUNTIME !== "nodejs") return
+  const { connectAgainSoon } = await import("./lib/connect.mjs")
+  connectAgainSoon()
+  void warmUp()
 }
 
 async function warmUp() {
