@@ -86,28 +86,37 @@ def set_watch(*, work: bool) -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Nobody but us wakes a function: no sweep, once a minute, and no watch that wakes reconcile too."""
+def unswept() -> Iterator[None]:
+    """No sweep, which wakes reconcile once a minute, begins meanwhile."""
 
-    def set_others(*, work: bool) -> None:
-        kubectl("patch", "cronjob", "sweep", "-n", SYSTEM, "-p", json.dumps({"spec": {"suspend": not work}}))
-        set_watch(work=work)
+    def suspend(value: bool) -> None:
+        kubectl("patch", "cronjob", "sweep", "-n", SYSTEM, "-p", json.dumps({"spec": {"suspend": value}}))
 
-    set_others(work=False)
+    suspend(True)
     try:
         yield
     finally:
-        set_others(work=True)
+        suspend(False)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Nobody but us wakes a function: no sweep, and no watch that wakes reconcile too."""
+    with unswept():
+        set_watch(work=False)
+        try:
+            yield
+        finally:
+            set_watch(work=True)
 
 
 def wait_until_all_sleep(*, seconds: float) -> None:
-    """Until no pod of any function has been there for a while, and no sweep, which wakes reconcile, is near."""
+    """Until no pod of any function has been there for a while."""
     end = time.monotonic() + seconds
     since = time.monotonic()
     while time.monotonic() - since < SETTLED:
         assert time.monotonic() < end, f"some function was still awake after {seconds} s"
-        quiet = 15 < time.time() % 60 < 50
-        if not (quiet and asleep(*FUNCTIONS)):
+        if not asleep(*FUNCTIONS):
             since = time.monotonic()
         time.sleep(0.2)
 

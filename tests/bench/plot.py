@@ -33,6 +33,7 @@ SERIES = {
 }
 # What else stands in the table.
 OTHERS = {
+    "Medusa, from stock, right behind another": "knative: warm, click to ready, right behind another, seconds",
     "Medusa, removal": "medusa: DELETE to nothing left, seconds",
     "WooCommerce, removal": "woocommerce: DELETE to nothing left, seconds",
 }
@@ -75,7 +76,7 @@ def draw(drawn: dict[str, list[float]], out: Path) -> None:
     axes.set_yticks(range(len(drawn)), [f"{name} (n={len(values)})" for name, values in drawn.items()])
     axes.set_ylim(len(drawn) - 0.4, -1.1)
     axes.set_xscale("log")
-    axes.set_xlim(0.4, 600)
+    axes.set_xlim(0.3, 600)
     ticks = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
