@@ -112,7 +112,7 @@ def test_functions_at_zero_bring_and_remove_a_store_and_go_back_to_zero(api: Api
 
 
 def test_each_function_answers_from_zero(figure: Figure) -> None:
-    measured = cold_starts.measure(10, INGRESS, seconds=1200)
+    measured = cold_starts.measure(10, INGRESS, seconds=900)
     for function, starts in measured.items():
         for seconds in starts:
             figure(f"{function} from zero: seconds to an answer", seconds)
